@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running programs: an argument list, never a shell, always with a time limit."""
+from __future__ import annotations
+
+import os
+import subprocess
+
+from .errors import DaneError
+
+
+def run(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, directory: str | None = None,
+        environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run `argv` for at most `timeout` seconds; the exit status is the caller's to judge.
+
+    Raises DaneError where the program is not there or does not end in time.
+    """
+    env = {**os.environ, "LC_ALL": "C", **(environment or {})}
+    source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        return subprocess.run(argv, capture_output=True, timeout=timeout, cwd=directory, env=env,  # type: ignore[call-overload, no-any-return]
+                              check=False, **source)
+    except FileNotFoundError as error:
+        raise DaneError(f"the program {argv[0]} is not installed; install its package") from error
+    except subprocess.TimeoutExpired as error:
+        raise DaneError(f"{' '.join(argv)} did not end within {timeout:g} seconds") from error
+
+
+def checked(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, directory: str | None = None,
+            environment: dict[str, str] | None = None) -> bytes:
+    """The standard output of `argv`; DaneError with what it said where it failed."""
+    done = run(argv, timeout=timeout, stdin=stdin, directory=directory, environment=environment)
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+        raise DaneError(f"{' '.join(argv)} failed with status {done.returncode}: {said[-2000:]}")
+    return done.stdout
