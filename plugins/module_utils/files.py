@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,11 @@ def make_directory(path: str, mode: int = 0o755) -> None:
         os.chmod(path, mode)
 
 
-def write_file(path: str, data: bytes, mode: int = 0o644) -> None:
+def write_file(path: str, data: bytes, mode: int = 0o644, owner: int = -1, group: int = -1) -> None:
     """Write `path` so that a reader, a crash or a power loss meets the old content or the new, nothing between.
 
-    The temporary file is in the same directory and never has more permissions than `mode`.
+    The temporary file is in the same directory and never has more permissions than `mode`.  `owner` and `group` are
+    numeric; -1 is whoever runs this.
     """
     directory = os.path.dirname(path) or "."
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=directory)
@@ -44,6 +46,8 @@ def write_file(path: str, data: bytes, mode: int = 0o644) -> None:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
+            if (owner, group) != (-1, -1):
+                os.fchown(stream.fileno(), owner, group)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         os.rename(temporary, path)
@@ -56,19 +60,28 @@ def write_file(path: str, data: bytes, mode: int = 0o644) -> None:
     sync_directory(directory)
 
 
-def read_file(path: str, purpose: str) -> bytes:
-    """The content of `path`; `purpose` says in the error what it was wanted for."""
+def read_file(path: str, purpose: str, limit: int = -1) -> bytes:
+    """The content of `path`; `purpose` says in the error what it was wanted for.
+
+    With `limit`, more octets than that, and what is no regular file, are errors.
+    """
     try:
-        with open(path, "rb") as stream:
-            return stream.read()
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | (os.O_NONBLOCK if limit >= 0 else 0))) as stream:
+            if limit >= 0 and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise DaneError(f"{path} ({purpose}) is no regular file; name another file")
+            content = stream.read(limit + 1 if limit >= 0 else -1)
     except OSError as error:
         raise DaneError(f"cannot read {path} ({purpose}): {error.strerror}; make it readable or name another file") from error
+    if 0 <= limit < len(content):
+        raise DaneError(f"{path} ({purpose}) is larger than {limit} octets; name another file")
+    return content
 
 
 def switch_link(path: str, target: str) -> None:
     """Point the symbolic link `path` to `target` by one rename."""
-    directory = os.path.dirname(path) or "."
-    temporary = f"{path}.new"
+    directory, name = os.path.split(path)
+    directory = directory or "."
+    temporary = os.path.join(directory, f".{name}.new")  # the dot: `path`.new may be the link of another thing
     try:
         os.unlink(temporary)  # left by a run that died here
     except FileNotFoundError:
