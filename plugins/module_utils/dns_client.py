@@ -1,0 +1,269 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to one server address, or to a validating resolver; the one guard of `import dns`.
+
+What comes back is not trusted: it has the size that DNS gives it, every question has a time limit, and whatever is wrong
+with the answer is one sentence in it.  DaneError is only for a missing library.
+"""
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import x509
+from .errors import DaneError, printable
+
+try:
+    import dns.dnssec
+    import dns.exception
+    import dns.flags
+    import dns.message
+    import dns.name
+    import dns.query
+    import dns.rcode
+    import dns.rdataclass
+    import dns.rdatatype
+    import dns.rrset
+    import dns.version
+    HAVE_DNS = (dns.version.MAJOR, dns.version.MINOR) >= (2, 3)
+except ImportError:
+    HAVE_DNS = False
+
+PAYLOAD = 1232  # octets; what passes everywhere without fragments
+DIGESTS = {2: "SHA256", 4: "SHA384"}  # of DS; RFC 9904 leaves SHA-1 behind
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One RRSIG; times in unix seconds."""
+
+    key_tag: int
+    algorithm: int
+    signer: str
+    inception: int
+    expiration: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one server said of `owner` and `rdtype`.  Names are absolute, lower case, with the final dot."""
+
+    server: str
+    owner: str
+    rdtype: str
+    rcode: str = ""
+    """"NOERROR", "NXDOMAIN", ...; "" where there was no answer."""
+    aa: bool = False
+    ad: bool = False
+    tcp: bool = False
+    records: tuple[str, ...] = ()
+    """Data in presentation form, sorted."""
+    ttl: int | None = None
+    serial: int | None = None
+    """Of the SOA, where that was asked for."""
+    rrsig: tuple[Signature, ...] = ()
+    referral: tuple[str, ...] = ()
+    """Names in the NS RRset of `owner` in the authority section: what a parent says."""
+    glue: tuple[tuple[str, str], ...] = ()
+    """(name, address) in the additional section."""
+    error: str = ""
+    """One sentence; "" where there was an answer, an empty one too."""
+    rrset: Any = field(default=None, repr=False, compare=False)
+    signatures: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the resolver says that it validated this answer (RFC 4035 3.2.3)."""
+        return self.ad and not self.error
+
+
+def require() -> None:
+    """DaneError where dnspython or what it validates with is missing or too old."""
+    if not HAVE_DNS:
+        raise DaneError("dnspython 2.3 or later is not here; install the package python3-dnspython")
+    x509.require()
+
+
+def absolute(name: str) -> str:
+    """`name` lower case and with the final dot."""
+    return name.lower().rstrip(".") + "."
+
+
+def local_resolvers(path: str = "/etc/resolv.conf") -> list[str]:
+    """The resolver addresses of this host; the loopback address where none is named (resolv.conf(5))."""
+    found = []
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            for line in stream:
+                words = line.split()
+                if len(words) > 1 and words[0] == "nameserver":
+                    try:
+                        found.append(str(ipaddress.ip_address(words[1])))
+                    except ValueError:
+                        continue
+    except OSError:
+        pass
+    return found or ["127.0.0.1"]
+
+
+def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name, tcp: bool) -> Answer:
+    """What `response` says of `canonical`, the owner asked for or the end of its CNAMEs."""
+    kind = dns.rdatatype.from_text(blank.rdtype)
+    rrset = response.get_rrset(response.answer, canonical, dns.rdataclass.IN, kind)
+    signed = response.get_rrset(response.answer, canonical, dns.rdataclass.IN, dns.rdatatype.RRSIG, kind)
+    referral = response.get_rrset(response.authority, canonical, dns.rdataclass.IN, dns.rdatatype.NS)
+    return replace(
+        blank,
+        rcode=dns.rcode.to_text(response.rcode()),
+        aa=bool(response.flags & dns.flags.AA),
+        ad=bool(response.flags & dns.flags.AD),
+        tcp=tcp,
+        records=tuple(sorted(rdata.to_text() for rdata in rrset or ())),
+        ttl=rrset.ttl if rrset is not None else None,
+        serial=rrset[0].serial if rrset and kind == dns.rdatatype.SOA else None,
+        rrsig=tuple(Signature(rdata.key_tag, int(rdata.algorithm), rdata.signer.to_text().lower(), rdata.inception, rdata.expiration)
+                    for rdata in signed or ()),
+        referral=tuple(sorted(rdata.target.to_text().lower() for rdata in referral or ())),
+        glue=tuple(sorted((found.name.to_text().lower(), rdata.address) for found in response.additional
+                          if found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
+        rrset=rrset,
+        signatures=signed,
+    )
+
+
+def _exchange(query: dns.message.Message, address: str, port: int, timeout: float, tcp: bool) -> tuple[dns.message.Message, bool]:
+    """The response and whether it came over TCP.  UDP is tried twice, a truncated answer is asked for again over TCP."""
+    deadline = time.monotonic() + timeout
+    if not tcp:
+        for limit in (timeout / 3, None):
+            remaining = max(deadline - time.monotonic(), 0.01)
+            try:
+                response = dns.query.udp(query, address, timeout=min(limit or remaining, remaining), port=port, ignore_unexpected=True)
+            except dns.exception.Timeout:
+                if limit is None:
+                    raise
+                continue
+            if not response.flags & dns.flags.TC:
+                return response, False
+            break
+    return dns.query.tcp(query, address, timeout=max(deadline - time.monotonic(), 0.01), port=port), True
+
+
+def _question(address: str, owner: str, rdtype: str, timeout: float, tcp: bool, dnssec: bool, port: int, recursion: bool) -> Answer:
+    require()
+    blank = Answer(address, absolute(owner), rdtype)
+    subject = f"{printable(address)} asked for {printable(absolute(owner))} {printable(rdtype)} over {'TCP' if tcp else 'UDP'}"
+    try:
+        name = dns.name.from_text(absolute(owner))
+    except Exception as error:  # noqa: BLE001  older versions let struct.error through
+        return replace(blank, error=f"{printable(owner)} is no name that DNS can have: {printable(error, 100)}")
+    try:
+        query = dns.message.make_query(name, rdtype, use_edns=0, want_dnssec=dnssec, payload=PAYLOAD)
+        query.flags = dns.flags.RD | dns.flags.AD if recursion else dns.flags.Flag(0)
+        response, used_tcp = _exchange(query, address, port, timeout, tcp)
+        canonical = name
+        if recursion and isinstance(response, dns.message.QueryMessage) and response.rcode() == dns.rcode.NOERROR:
+            canonical = response.resolve_chaining().canonical_name
+        return _read(blank, response, canonical, used_tcp)
+    except dns.exception.Timeout:
+        return replace(blank, tcp=tcp, error=f"{subject} did not answer in {timeout:.2g} seconds")
+    except OSError as error:
+        return replace(blank, tcp=tcp, error=f"{subject} cannot be reached: {error.strerror or printable(error)}")
+    except EOFError:
+        return replace(blank, tcp=tcp, error=f"{subject} closed the connection without an answer")
+    except Exception as error:  # noqa: BLE001  the parser is not ours, and what it reads may be made to break it
+        return replace(blank, tcp=tcp, error=f"{subject} sent what is no answer: {type(error).__name__} {printable(error, 100)}".rstrip())
+
+
+def ask(address: str, owner: str, rdtype: str, timeout: float = 5, tcp: bool = False, dnssec: bool = True, port: int = 53) -> Answer:
+    """Ask the name server at `address`, without recursion.  `timeout` in seconds is for all of it; see `Answer.error`."""
+    return _question(address, owner, rdtype, timeout, tcp, dnssec, port, recursion=False)
+
+
+def resolve(owner: str, rdtype: str, timeout: float = 5, addresses: Sequence[str] | None = None, port: int = 53) -> Answer:
+    """Ask the resolvers at `addresses` (default: this host's) in turn until one knows.  CNAMEs are followed.
+
+    `timeout`, in seconds, is for all of them.  `Answer.authenticated` is worth what the way to that resolver is worth: loopback is best.
+    """
+    answer = Answer("", absolute(owner), rdtype, error="no resolver is named")
+    deadline = time.monotonic() + timeout
+    turns = list(addresses or local_resolvers())
+    for place, address in enumerate(turns):
+        share = max(deadline - time.monotonic(), 0.01) / (len(turns) - place)
+        answer = _question(address, owner, rdtype, share, False, True, port, recursion=True)
+        if answer.rcode in ("NOERROR", "NXDOMAIN"):
+            return answer
+    return answer
+
+
+def _rrset_of(rrset: dns.rrset.RRset, rdatas: Sequence[Any]) -> dns.rrset.RRset:
+    return dns.rrset.from_rdata_list(rrset.name, rrset.ttl, list(rdatas))
+
+
+def matching_keys(dnskey: Answer, ds: Sequence[str]) -> list[Any]:
+    """The keys in `dnskey` that one of the DS records `ds` (presentation form) names (RFC 4035 5.2)."""
+    require()
+    wanted = set()
+    for record in ds:
+        words = record.split()
+        if len(words) >= 4 and words[2].isdigit() and int(words[2]) in DIGESTS:
+            wanted.add((words[0], int(words[2]), "".join(words[3:]).lower()))
+    found = []
+    for key in dnskey.rrset or ():
+        for number, digest in DIGESTS.items():
+            made = dns.dnssec.make_ds(dnskey.rrset.name, key, digest)
+            if (str(made.key_tag), number, made.digest.hex()) in wanted:
+                found.append(key)
+                break
+    return found
+
+
+def ds_records(dnskey: Answer) -> list[str]:
+    """The DS records (SHA-256) that a parent should have for the secure entry points in `dnskey`."""
+    require()
+    return sorted(dns.dnssec.make_ds(dnskey.rrset.name, key, "SHA256").to_text()
+                  for key in dnskey.rrset or () if key.flags & 1 and key.flags & 256)
+
+
+def validated(answer: Answer, keys: Answer, ds: Sequence[str] = (), now: float | None = None) -> str:
+    """"" where the RRset in `answer` has a valid signature by a key of the DNSKEY RRset `keys`, else one sentence.
+
+    Validate `keys` itself first, with `ds`, the parent's DS records: then only the keys that those name count.
+    """
+    require()
+    what = f"{printable(answer.owner)} {answer.rdtype} at {printable(answer.server)}"
+    if answer.rrset is None:
+        return f"{what} has no records to validate"
+    if answer.signatures is None:
+        return f"{what} is not signed"
+    if keys.rrset is None:
+        return f"{what} cannot be validated: the zone has no DNSKEY"
+    try:
+        trusted = keys.rrset
+        if ds:
+            matching = matching_keys(keys, ds)
+            if not matching:
+                return f"{what}: no key of the zone is the one that the parent's DS names"
+            trusted = _rrset_of(keys.rrset, matching)
+        dns.dnssec.validate(answer.rrset, answer.signatures, {keys.rrset.name: trusted}, None, now)
+    except ImportError as error:
+        raise DaneError("cryptography is not here or too old for dnspython; install the package python3-cryptography") from error
+    except Exception as error:  # noqa: BLE001  as in _question: keys and signatures are what a server sent
+        moment = time.time() if now is None else now
+        if all(signature.expiration < moment for signature in answer.rrsig):
+            return f"{what}: its signature has expired"
+        return f"{what}: its signature does not validate ({printable(error, 100) or type(error).__name__})"
+    return ""
+
+
+def transfer(address: str, zone: str, timeout: float = 5, port: int = 53) -> tuple[bool | None, str]:
+    """Whether `address` gives `zone` (AXFR) to whoever asks, and how it said so; None where it did not say."""
+    answer = ask(address, zone, "AXFR", timeout, tcp=True, dnssec=False, port=port)
+    if "closed the connection" in answer.error:
+        return False, "connection closed"
+    if answer.error:
+        return None, answer.error
+    return answer.rcode == "NOERROR", answer.rcode

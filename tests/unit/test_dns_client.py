@@ -1,0 +1,293 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to name servers on loopback, that answer well, badly or not at all."""
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+from ansible_collections.selfhost.dane.plugins.module_utils import dns_client
+from ansible_collections.selfhost.dane.plugins.module_utils.dns_client import Answer
+from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+from wire_fakes import Reply, Signer, name_server
+
+ZONE = "pyon.example."
+SOA = dns.rrset.from_text(ZONE, 3600, "IN", "SOA", "vps.pyon.example. hostmaster.pyon.example. 7 1 2 3 4")
+
+
+def respond(query: bytes, *answer: dns.rrset.RRset, flags: int = dns.flags.AA, rcode: int = 0,
+            authority: tuple[dns.rrset.RRset, ...] = (), additional: tuple[dns.rrset.RRset, ...] = ()) -> bytes:
+    response = dns.message.make_response(dns.message.from_wire(query))
+    response.flags |= flags
+    response.set_rcode(dns.rcode.Rcode(rcode))
+    response.answer.extend(answer)
+    response.authority.extend(authority)
+    response.additional.extend(additional)
+    return response.to_wire(max_size=65535)
+
+
+def asked(reply: Reply, rdtype: str = "SOA", owner: str = ZONE, timeout: float = 3, tcp: bool = False) -> Answer:
+    with name_server(reply) as port:
+        return dns_client.ask("127.0.0.1", owner, rdtype, timeout, tcp, port=port)
+
+
+def resolved(reply: Reply, rdtype: str, owner: str) -> Answer:
+    with name_server(reply) as port:
+        return dns_client.resolve(owner, rdtype, 3, ["127.0.0.1"], port)
+
+
+# Good answers
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_soa(tcp: bool) -> None:
+    seen: list[dns.message.Message] = []
+
+    def reply(query: bytes, over_tcp: bool) -> bytes:
+        seen.append(dns.message.from_wire(query))
+        assert over_tcp is tcp
+        return respond(query, SOA)
+
+    found = asked(reply, tcp=tcp)
+    assert found.error == ""
+    assert (found.rcode, found.aa, found.ad, found.tcp, found.serial, found.ttl) == ("NOERROR", True, False, tcp, 7, 3600)
+    assert found.records == ("vps.pyon.example. hostmaster.pyon.example. 7 1 2 3 4",)
+    assert seen[0].flags == 0 and seen[0].ednsflags & dns.flags.DO and seen[0].payload == dns_client.PAYLOAD
+
+
+def test_records_are_sorted_and_their_signature_is_told() -> None:
+    signer = Signer(ZONE)
+    rrset = dns.rrset.from_text("_25._tcp.G.pyon.example.", 60, "IN", "TLSA", "3 1 1 " + "bb" * 32, "3 1 1 " + "aa" * 32)
+    signature = signer.sign(rrset, 1000, 2000)
+    found = asked(lambda query, _: respond(query, rrset, signature), "TLSA", "_25._TCP.g.pyon.example")
+    assert found.owner == "_25._tcp.g.pyon.example."
+    assert found.records == ("3 1 1 " + "aa" * 32, "3 1 1 " + "bb" * 32)
+    assert [(one.signer, one.inception, one.expiration, one.algorithm) for one in found.rrsig] == [(ZONE, 1000, 2000, 13)]
+
+
+def test_nothing_there_is_no_error() -> None:
+    found = asked(lambda query, _: respond(query, rcode=3), "TLSA")
+    assert (found.error, found.rcode, found.records, found.ttl) == ("", "NXDOMAIN", (), None)
+
+
+def test_truncation_goes_to_tcp() -> None:
+    def reply(query: bytes, tcp: bool) -> bytes:
+        return respond(query, SOA) if tcp else respond(query, flags=dns.flags.TC)
+
+    found = asked(reply)
+    assert (found.error, found.serial, found.tcp) == ("", 7, True)
+
+
+def test_a_lost_datagram_is_asked_for_again() -> None:
+    times = []
+
+    def reply(query: bytes, tcp: bool) -> bytes | None:
+        times.append(tcp)
+        return respond(query, SOA) if len(times) > 1 else None
+
+    assert asked(reply, timeout=1.5).serial == 7
+    assert times == [False, False]
+
+
+def test_referral_and_glue() -> None:
+    servers = dns.rrset.from_text(ZONE, 60, "IN", "NS", "VPS.pyon.example.", "home.pyon.example.")
+    glue = dns.rrset.from_text("vps.pyon.example.", 60, "IN", "AAAA", "2001:db8:51::10")
+    found = asked(lambda query, _: respond(query, flags=0, authority=(servers,), additional=(glue,)), "NS")
+    assert found.referral == ("home.pyon.example.", "vps.pyon.example.")
+    assert found.glue == (("vps.pyon.example.", "2001:db8:51::10"),)
+    assert found.records == () and not found.aa
+
+
+def test_resolver_is_asked_for_recursion_and_its_ad_is_told() -> None:
+    def reply(query: bytes, _tcp: bool) -> bytes:
+        assert dns.message.from_wire(query).flags == dns.flags.RD | dns.flags.AD
+        return respond(query, SOA, flags=dns.flags.AD | dns.flags.RA)
+
+    found = resolved(reply, "SOA", ZONE)
+    assert found.authenticated and found.serial == 7
+
+
+def test_resolver_follows_cnames() -> None:
+    alias = dns.rrset.from_text("www.pyon.example.", 60, "IN", "CNAME", "g.pyon.example.")
+    address = dns.rrset.from_text("g.pyon.example.", 60, "IN", "A", "198.51.100.10")
+    assert resolved(lambda query, _: respond(query, alias, address), "A", "www.pyon.example").records == ("198.51.100.10",)
+
+
+def test_a_circle_of_cnames_ends() -> None:
+    one = dns.rrset.from_text("a.pyon.example.", 60, "IN", "CNAME", "b.pyon.example.")
+    other = dns.rrset.from_text("b.pyon.example.", 60, "IN", "CNAME", "a.pyon.example.")
+    assert "sent what is no answer" in resolved(lambda query, _: respond(query, one, other), "A", "a.pyon.example").error
+
+
+def test_the_next_resolver_is_asked() -> None:
+    with name_server(lambda query, _: respond(query, SOA)) as port:
+        found = dns_client.resolve(ZONE, "SOA", 1, ["127.0.0.2", "127.0.0.1"], port)
+    assert found.serial == 7
+
+
+def test_addresses_of_resolv_conf(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("# nameserver 192.0.2.1\nnameserver ::1\nnameserver bad\noptions trust-ad\nnameserver\nnameserver 127.0.0.53\n")
+    assert dns_client.local_resolvers(str(file)) == ["::1", "127.0.0.53"]
+    assert dns_client.local_resolvers(str(tmp_path / "none")) == ["127.0.0.1"]
+
+
+# Bad answers: always a sentence with who and what
+
+def wrong_id(query: bytes) -> bytes:
+    answer = bytearray(respond(query, SOA))
+    answer[0] ^= 0xFF
+    return bytes(answer)
+
+
+def wrong_question(query: bytes) -> bytes:
+    other = dns.message.make_query("other.example.", "SOA", id=dns.message.from_wire(query).id)
+    return respond(other.to_wire(), SOA)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("reply", [
+    wrong_id,
+    wrong_question,
+    lambda query: respond(query, SOA)[:-5],
+    lambda query: respond(query, SOA) + b"trailing",
+    lambda query: query[:2] + b"\x84\x00\x00\x01\xff\xff\x00\x00\x00\x00" + query[12:],
+    lambda query: query[:2] + b"\x84\x00\x00\x01\x00\x01\x00\x00\x00\x00" + query[12:] + b"\xc0\xff" * 20,
+    lambda query: b"",
+    lambda query: b"\0",
+    lambda query: query,
+    lambda query: query[:2] + b"\xff" * 1400,
+    lambda query: query[:2] + bytes(65000),
+])
+def test_malformed(reply: object, tcp: bool) -> None:
+    begun = time.monotonic()
+    found = asked(lambda query, _: reply(query), tcp=tcp, timeout=1)  # type: ignore[operator]
+    assert found.error.startswith("127.0.0.1 asked for pyon.example. SOA over ")
+    assert found.records == () and found.rcode == "" and found.serial is None
+    assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_silence(tcp: bool) -> None:
+    begun = time.monotonic()
+    found = asked(lambda query, _: None, tcp=tcp, timeout=0.4)
+    assert time.monotonic() - begun < 2
+    assert ("closed the connection" if tcp else "did not answer in 0.4 seconds") in found.error
+
+
+def test_nobody_there() -> None:
+    assert "cannot be reached" in dns_client.ask("127.0.0.1", ZONE, "SOA", 1, tcp=True, port=1).error
+
+
+@pytest.mark.parametrize("owner", ["a" * 64 + ".example", "a..example", ".".join(["a" * 60] * 5), "\\999.example"])
+def test_a_name_that_is_none(owner: str) -> None:
+    assert "is no name that DNS can have" in dns_client.ask("127.0.0.1", owner, "A", 1, port=1).error
+
+
+def test_hostile_text_is_escaped() -> None:
+    text = dns.rrset.from_text(ZONE, 60, "IN", "TXT", '"\\027[31m\\010x"')
+    shown = asked(lambda query, _: respond(query, text), "TXT").records[0]
+    assert all(" " <= character <= "~" for character in shown)
+
+
+# Validation, with real keys
+
+NOW = 1_800_000_000
+
+
+def answer_of(rrset: dns.rrset.RRset, signatures: dns.rrset.RRset | None, rdtype: str) -> Answer:
+    rrsig = tuple(dns_client.Signature(one.key_tag, 13, ZONE, one.inception, one.expiration) for one in signatures or ())
+    return Answer("198.51.100.10", rrset.name.to_text(), rdtype, "NOERROR", aa=True, rrset=rrset, signatures=signatures, rrsig=rrsig,
+                  records=tuple(sorted(one.to_text() for one in rrset)))
+
+
+def signed(signer: Signer, rrset: dns.rrset.RRset, rdtype: str, begins: int = NOW - 100, ends: int = NOW + 100) -> Answer:
+    return answer_of(rrset, signer.sign(rrset, begins, ends), rdtype)
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    return Signer(ZONE)
+
+
+def test_valid(signer: Signer) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    assert dns_client.validated(keys, keys, [signer.ds()], NOW) == ""
+    assert dns_client.validated(signed(signer, SOA, "SOA"), keys, (), NOW) == ""
+    assert dns_client.ds_records(keys) == [signer.ds()]
+
+
+def test_several_ds_where_one_is_right(signer: Signer) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    assert dns_client.validated(keys, keys, [Signer(ZONE).ds(), "1 2 3", "x", signer.ds()], NOW) == ""
+
+
+def test_sha384_ds(signer: Signer) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    ds = dns.dnssec.make_ds(signer.zone, signer.dnskey, "SHA384").to_text()
+    assert dns_client.validated(keys, keys, [ds], NOW) == ""
+
+
+def test_wrong_ds(signer: Signer) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    assert "no key of the zone" in dns_client.validated(keys, keys, [Signer(ZONE).ds()], NOW)
+    flipped = signer.ds()[:-1] + ("0" if signer.ds()[-1] != "0" else "1")
+    assert "no key of the zone" in dns_client.validated(keys, keys, [flipped], NOW)
+
+
+def test_keys_signed_by_another_than_the_ds_names(signer: Signer) -> None:
+    other = Signer(ZONE)
+    both = dns.rrset.from_rdata_list(signer.zone, 3600, [signer.dnskey, other.dnskey])
+    keys = signed(other, both, "DNSKEY")
+    assert "does not validate" in dns_client.validated(keys, keys, [signer.ds()], NOW)
+
+
+@pytest.mark.parametrize(("begins", "ends", "said"), [
+    (NOW - 200, NOW - 100, "its signature has expired"),
+    (NOW + 100, NOW + 200, "its signature does not validate"),
+])
+def test_dates(signer: Signer, begins: int, ends: int, said: str) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    fault = dns_client.validated(signed(signer, SOA, "SOA", begins, ends), keys, (), NOW)
+    assert said in fault and "198.51.100.10" in fault and "SOA" in fault
+
+
+def test_altered_unsigned_and_absent(signer: Signer) -> None:
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    good = signed(signer, SOA, "SOA")
+    other = dns.rrset.from_text(ZONE, 3600, "IN", "SOA", "vps.pyon.example. hostmaster.pyon.example. 8 1 2 3 4")
+    assert "does not validate" in dns_client.validated(replace(good, rrset=other), keys, (), NOW)
+    assert "is not signed" in dns_client.validated(answer_of(SOA, None, "SOA"), keys, (), NOW)
+    assert "no records" in dns_client.validated(replace(good, rrset=None), keys, (), NOW)
+    assert "no DNSKEY" in dns_client.validated(good, Answer("x", ZONE, "DNSKEY"), (), NOW)
+
+
+def test_key_of_another_zone_does_not_count(signer: Signer) -> None:
+    foreign = Signer("example.")
+    keys = signed(foreign, foreign.keys(), "DNSKEY")
+    assert "does not validate" in dns_client.validated(signed(signer, SOA, "SOA"), keys, (), NOW)
+
+
+# Transfers
+
+@pytest.mark.parametrize(("reply", "given"), [
+    (lambda query, tcp: respond(query, rcode=5), False),
+    (lambda query, tcp: respond(query, rcode=9), False),
+    (lambda query, tcp: respond(query, SOA), True),
+    (lambda query, tcp: None, False),
+    (lambda query, tcp: b"\xff" * 20, None),
+])
+def test_transfer(reply: Reply, given: bool | None) -> None:
+    with name_server(reply) as port:
+        assert dns_client.transfer("127.0.0.1", ZONE, 1, port)[0] is given
+
+
+def test_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns_client, "HAVE_DNS", False)
+    with pytest.raises(DaneError, match="python3-dnspython"):
+        dns_client.resolve(ZONE, "SOA")
