@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""text_files, tsig_keys and the host's program."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.selfhost.dane.plugins.action import host_program
+from ansible_collections.selfhost.dane.plugins.module_utils import text_files, tsig
+from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+
+
+def test_files_are_written_once_with_their_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    entry = {"path": str(path), "content": "text\n", "mode": "0600"}
+    checked = text_files.apply([entry], check=True)
+    assert checked["changed"] and not path.parent.exists()
+    assert text_files.apply([entry]) == checked
+    assert checked["diff"] == [{"before_header": str(path), "after_header": str(path), "before": "", "after": "text\n"}]
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("text\n", 0o600)
+    assert text_files.apply([entry]) == {"changed": False, "paths": [], "diff": []}
+    path.chmod(0o644)
+    assert "mode 0644" in text_files.apply([entry])["diff"][0]["before"]
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target, path = tmp_path / "target", tmp_path / "resolv.conf"
+    target.write_text("same\n")
+    path.symlink_to(target)
+    assert text_files.apply([{"path": str(path), "content": "same\n"}])["changed"]
+    assert not path.is_symlink() and target.read_text() == "same\n"
+
+
+def test_initial_is_written_only_once(tmp_path: Path) -> None:
+    path = tmp_path / "anchor"
+    entry = {"path": str(path), "content": "one", "state": "initial"}
+    assert text_files.apply([entry])["changed"]
+    path.write_text("two")
+    assert not text_files.apply([entry])["changed"] and path.read_text() == "two"
+
+
+def test_directories_absence_and_purge(tmp_path: Path) -> None:
+    kept, stale, cache = tmp_path / "d" / "kept.py", tmp_path / "d" / "stale.py", tmp_path / "d" / "__pycache__"
+    entries: list[dict[str, Any]] = [{"path": str(tmp_path / "d"), "state": "directory", "mode": "0750"}, {"path": str(kept), "content": "x"}]
+    text_files.apply(entries)
+    stale.write_text("old")
+    cache.mkdir()
+    assert text_files.apply(entries, [str(tmp_path / "d")], check=True)["paths"] == [str(stale)]
+    assert stale.exists()
+    text_files.apply(entries, [str(tmp_path / "d")])
+    assert (kept.exists(), stale.exists(), cache.exists()) == (True, False, True)
+    assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o750
+    assert text_files.apply([{"path": str(kept), "state": "absent"}])["changed"] and not kept.exists()
+
+
+@pytest.mark.parametrize("entry", [{"path": "relative", "content": ""}, {"path": "/a/../b", "content": ""}, {"path": "/x"},
+                                   {"path": "/x", "content": "", "mode": "9"},
+                                   {"path": "/x", "content": "", "owner": "no-such-user"}, {"path": "/x", "content": "", "state": "link"},
+                                   {"path": "/etc", "content": ""}])
+def test_all_is_judged_before_anything_is_written(tmp_path: Path, entry: dict[str, Any]) -> None:
+    first = {"path": str(tmp_path / "first"), "content": "x"}
+    with pytest.raises(DaneError):
+        text_files.apply([first, entry])
+    assert not (tmp_path / "first").exists()
+
+
+def test_check_mode_knows_no_owner_yet(tmp_path: Path) -> None:
+    assert text_files.apply([{"path": str(tmp_path / "x"), "content": "", "owner": "no-such-user"}], check=True)["changed"]
+
+
+def test_tsig_keys_are_made_relayed_and_kept(tmp_path: Path) -> None:
+    primary, secondary = str(tmp_path / "primary"), str(tmp_path / "secondary")
+    wanted = [{"name": "vps.pyon.example", "generate": True}]
+    tsig.ensure(wanted, primary, check=True)
+    assert not os.path.exists(primary)
+    made = tsig.ensure(wanted, primary)
+    assert made["changed"] and not tsig.ensure(wanted, primary)["changed"]
+    assert tsig.ensure(wanted, primary)["keys"] == made["keys"]
+    path = made["keys"][0]["path"]
+    assert (os.stat(path).st_mode & 0o777, os.stat(primary).st_mode & 0o777) == (0o600, 0o700)
+    assert tsig.ensure([{"name": "vps.pyon.example"}], secondary)["keys"][0]["present"] is False
+    given = {"name": "vps.pyon.example", "secret": made["keys"][0]["secret"]}
+    relayed = tsig.ensure([given], secondary)
+    assert relayed["changed"] and "secret" not in relayed["keys"][0]
+    kept = tsig.ensure([{"name": "vps.pyon.example", "secret": None}], secondary)
+    assert (kept["changed"], kept["keys"][0]["present"]) == (False, True)
+    with open(path, "rb") as one, open(relayed["keys"][0]["path"], "rb") as other:
+        assert one.read() == other.read()
+
+
+@pytest.mark.parametrize("key", [{"name": "../x", "generate": True}, {"name": "x", "secret": 'AAAA"\nserver:'}, {"name": "x", "secret": "QUJD"}])
+def test_a_bad_tsig_key_is_not_written(tmp_path: Path, key: dict[str, Any]) -> None:
+    with pytest.raises(DaneError):
+        tsig.ensure([key], str(tmp_path / "keys"))
+    assert not (tmp_path / "keys").exists()
+
+
+def test_the_program_runs_from_what_is_installed(tmp_path: Path) -> None:
+    program = tmp_path / "sbin" / "selfhost-dane"
+    text_files.apply(host_program.program_files(str(tmp_path / "lib"), str(program)))
+    assert os.access(program, os.X_OK)
+    config = tmp_path / "zones.json"
+    config.write_text('{"zones": []}')
+    done = subprocess.run([sys.executable, str(program), "sign", "--config", str(config)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "signature_validity" in done.stderr
+    assert not list(tmp_path.rglob("__pycache__"))
