@@ -447,6 +447,6 @@ def make_csr(key: PrivateKey, names: list[str]) -> bytes:  # pylint: disable=red
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     except ValueError as error:
         raise DaneError(f"one of the names {', '.join(map(repr, names))} is not ASCII; write it in its xn-- form") from error
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(common)).add_extension(alternatives, critical=not common)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(common)).add_extension(alternatives, critical=False)
     modern = isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
     return builder.sign(key, None if modern else hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

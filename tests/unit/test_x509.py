@@ -288,7 +288,7 @@ def test_a_name_too_long_for_the_common_name_is_only_an_alternative() -> None:
         text = openssl("req", "-noout", "-text", stdin=x509.make_csr(key, [first, NAME])).decode()
         assert f"DNS:{first}, DNS:{NAME}" in text
         assert f"Subject: {subject}\n" in text
-        assert ("Alternative Name: critical" in text) == (not subject)  # RFC 5280 section 4.2.1.6
+        assert "Alternative Name: critical" not in text  # dehydrated looks for the line without the word
 
 
 def test_keys_and_requests_that_cannot_be_made() -> None:

@@ -1,0 +1,930 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys and certificates of a host: keys, CSRs, orders, versions and the live link.
+
+One run looks at what is on disk and on the ports and takes the steps that are missing, so a run that died anywhere is
+completed by the next.  The module `tls_certificates` and the host's own timer both call `run`.
+
+What an order may never do is change the key: it is made for the current key, which is the live certificate's, and no
+TLSA record has to change (RFC 7671 section 8.1 speaks of new keys, and there is none).  What is live changes by one
+rename of a symbolic link, and only to a version that has been judged and is on disk in full.
+"""
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from . import files, process, tls_client, x509
+from .errors import DaneError, printable
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+SCHEMA = 1
+CONFIG = "/etc/selfhost-dane/certificates.json"
+TIMER = "selfhost-dane-renew.timer"
+ALGORITHMS = ("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096")
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_KEY_FILE = re.compile(r"([0-9]{10})-([0-9a-f]{64})\.pem")
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:_.-]{0,127}")
+_SETTING = re.compile(rb'^declare -[-x]+ ([A-Z_]+)="([^"\\$`\n]*)"$', re.MULTILINE)
+
+Say = Callable[[str], None]
+
+
+# What is wanted
+
+@dataclass(frozen=True)
+class Service:
+    """A port of this host that presents the certificate to those who ask for `name`."""
+
+    service: str  # smtp or https
+    port: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One certificate of the model."""
+
+    name: str
+    names: list[str]
+    algorithm: str = "ecdsa-p256"
+    services: list[Service] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of one run; the same for the module and, from a file, for the timer.  Times are in seconds."""
+
+    host: str
+    addresses: list[str]
+    certificates: list[Wanted]
+    units: dict[str, str] = field(default_factory=dict)  # service -> systemd unit
+    dehydrated_command: str = "/usr/bin/dehydrated"
+    dehydrated_config: str = "/etc/dehydrated/config"
+    requests: str = "/var/lib/selfhost-dane/requests"  # where dehydrated's hook finds our CSRs
+    directory: str = "/var/lib/selfhost-dane"
+    order_timeout: int = 300
+    probe_timeout: int = 10
+
+    def certificate_directory(self, name: str) -> str:
+        """Where the keys and versions of the certificate `name` are."""
+        return os.path.join(self.directory, "certificates", name)
+
+    def link(self, name: str) -> str:
+        """The symbolic link that services read."""
+        return os.path.join(self.directory, "live", name)
+
+
+def make_config(arguments: dict[str, Any]) -> Config:
+    """A judged Config from plain data (module arguments or JSON); DaneError names what is wrong."""
+    try:
+        certificates = [Wanted(item["name"], list(item.get("names") or [item["name"]]), item.get("algorithm") or "ecdsa-p256",
+                               [Service(one["service"], int(one["port"]), one["name"]) for one in item.get("services") or []])
+                        for item in arguments["certificates"]]
+        config = Config(**{**arguments, "certificates": certificates})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DaneError(f"the arguments of tls_certificates are not in their shape ({printable(repr(error))}); run the role"
+                        " tls_certificates again") from error
+    seen: set[str] = set()
+    for wanted in config.certificates:
+        for name in [wanted.name, *wanted.names, *(service.name for service in wanted.services)]:
+            if not isinstance(name, str) or len(name) > 253 or not _NAME.fullmatch(name):
+                raise DaneError(f"{printable(repr(name))} of the certificate {printable(repr(wanted.name))} is not a host name in lower case"
+                                " without the final dot; correct it")
+        if wanted.name in seen:
+            raise DaneError(f"the certificate {wanted.name} is there twice; leave one")
+        seen.add(wanted.name)
+        if len(set(wanted.names)) != len(wanted.names):
+            raise DaneError(f"a name of the certificate {wanted.name} is there twice; leave one")
+        if wanted.algorithm not in ALGORITHMS:
+            raise DaneError(f"the algorithm {printable(repr(wanted.algorithm))} of the certificate {wanted.name} is not one of"
+                            f" {', '.join(ALGORITHMS)}; choose one of these")
+        for service in wanted.services:
+            if service.service not in tls_client.SERVICES or not 0 < service.port < 65536:
+                raise DaneError(f"the certificate {wanted.name} has a service {printable(repr(service.service))} at port {service.port};"
+                                f" the services are {', '.join(tls_client.SERVICES)}, the ports 1 to 65535")
+    for address in config.addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise DaneError(f"{printable(repr(address))} in the addresses of {printable(config.host)} is not an IP address; correct it") from error
+    for unit in config.units.values():
+        if not _UNIT.fullmatch(unit):
+            raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
+    return config
+
+
+def config_text(config: Config) -> bytes:
+    """What the timer reads: the arguments, as JSON for people."""
+    return (json.dumps(asdict(config), indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_config(path: str) -> Config:
+    """The Config in the file `path`."""
+    try:
+        arguments = json.loads(files.read_file(path, "what this host's certificates are to be"))
+    except ValueError as error:
+        raise DaneError(f"{path} is not JSON; run the role tls_certificates again, it writes it") from error
+    if not isinstance(arguments, dict):
+        raise DaneError(f"{path} is not a JSON object; run the role tls_certificates again, it writes it")
+    return make_config(arguments)
+
+
+# What is on disk
+
+@dataclass(frozen=True)
+class Key:
+    """A private key on disk."""
+
+    path: str
+    created: int  # unix seconds
+    spki: str
+    algorithm: str
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the live link points to.  `problem` says why it cannot stay, and is "" where it can."""
+
+    fingerprint: str = ""
+    spki: str = ""
+    not_before: int = 0
+    not_after: int = 0
+    names: tuple[str, ...] = ()
+    problem: str = ""
+
+    def valid(self, now: int) -> bool:
+        """Peers accept it now."""
+        return not self.problem and self.not_before <= now < self.not_after
+
+
+@dataclass
+class Found:
+    """One certificate: what is wanted and what is on disk."""
+
+    wanted: Wanted
+    keys: list[Key]
+    live: Live | None
+
+    def current(self) -> Key | None:
+        """The key that orders are made for: the live certificate's, else the oldest."""
+        if self.live and self.live.spki:
+            return next(key for key in self.keys if key.spki == self.live.spki)
+        return self.keys[0] if self.keys else None
+
+    def missing(self) -> int:
+        """How many of current and next are not there.  Next is made after current."""
+        current = self.current()
+        if current is None:
+            return 2
+        later = [key for key in self.keys if key.created > current.created and key.algorithm == self.wanted.algorithm]
+        return 0 if later else 1
+
+
+def _private(path: str, what: str, mode: int) -> None:
+    """`path` is ours and closed to others, else DaneError with the cure."""
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        raise DaneError(f"{path} ({what}) is a symbolic link; put the file itself there")
+    if status.st_uid != os.geteuid():
+        raise DaneError(f"{path} ({what}) belongs to the user {status.st_uid}, who could change it; if the key is yours, chown it to"
+                        f" {os.geteuid()}, else move it away")
+    if status.st_mode & 0o077:
+        raise DaneError(f"{path} ({what}) is open to other users (mode {status.st_mode & 0o7777:04o}); if nobody has read it, chmod"
+                        f" {mode:o} it, else the key must be replaced")
+
+
+def read_keys(config: Config, name: str) -> list[Key]:
+    """The private keys of the certificate `name`, oldest first.  Any that is not as it must be is an error."""
+    directory = os.path.join(config.certificate_directory(name), "keys")
+    try:
+        found = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    what = f"private keys of {name}"
+    _private(directory, what, 0o700)
+    keys: list[Key] = []
+    for file in found:
+        path = os.path.join(directory, file)
+        match = _KEY_FILE.fullmatch(file)
+        if match is None:
+            if file.startswith("."):
+                continue  # left by a run that died, see _sweep
+            raise DaneError(f"{path} is not named <created>-<SHA-256 of its SPKI>.pem as the {what} are; name it so or move it away")
+        _private(path, what, 0o600)
+        key = x509.load_private_key(files.read_file(path, what), path)
+        if x509.spki_sha256(key) != match[2]:
+            raise DaneError(f"{path} holds another key than its name says; restore it from a backup or move it away")
+        if keys and keys[-1].created >= int(match[1]):
+            raise DaneError(f"{path} was made in the same second as another key of {name}, so nobody can tell which one follows; move the"
+                            " one away that is not published")
+        keys.append(Key(path, int(match[1]), match[2], x509.algorithm_of(key)))
+    return keys
+
+
+def read_live(config: Config, name: str, now: int) -> Live | None:
+    """What is live; None where there is no link.  A version that cannot be read or is no chain has a `problem`."""
+    link = config.link(name)
+    if not os.path.islink(link):
+        if os.path.lexists(link):
+            raise DaneError(f"{link} is not a symbolic link; move it away")
+        return None
+    path = os.path.join(link, "privkey.pem")
+    if os.path.lexists(path):
+        _private(path, f"private key of the live certificate of {name}", 0o600)
+    certificate: Live | None = None
+    spki = ""
+    try:
+        spki = x509.spki_sha256(x509.load_private_key(files.read_file(path, "private key"), path))
+        path = os.path.join(link, "fullchain.pem")
+        chain = x509.load_certificates(files.read_file(path, "live certificate"), path)
+        leaf = chain[0]
+        certificate = Live(x509.fingerprint(leaf), x509.spki_sha256(leaf), x509.not_before(leaf), x509.not_after(leaf),
+                           tuple(sorted(x509.names(leaf))))
+        if certificate.spki != spki:
+            raise DaneError(f"the private key beside it is another ({spki[:16]}...)")
+        judge_chain(chain, now)
+        for file, part in (("cert.pem", chain[:1]), ("chain.pem", chain[1:])):
+            path = os.path.join(link, file)
+            if files.read_file(path, "live certificate") != x509.pem(part):
+                raise DaneError(f"{path} is not part of fullchain.pem")
+    except DaneError as error:
+        return replace(certificate or Live(spki=spki), problem=str(error).split(";", 1)[0])  # the cure is to order
+    return certificate
+
+
+def inspect(config: Config, wanted: Wanted, now: int) -> Found:
+    """All that is on disk for one certificate, judged before anything is changed.  DaneError names the file and the cure."""
+    found = Found(wanted, read_keys(config, wanted.name), read_live(config, wanted.name, now))
+    if found.live and found.live.spki and all(key.spki != found.live.spki for key in found.keys):
+        directory = os.path.join(config.certificate_directory(wanted.name), "keys")
+        raise DaneError(f"the key of the live certificate of {wanted.name} is missing in {directory}; restore"
+                        f" <created>-{found.live.spki}.pem there, its content is in {config.link(wanted.name)}/privkey.pem")
+    return found
+
+
+def judge_chain(chain: list[Certificate], now: int) -> None:
+    """Leaf first, each issued by the next, with an intermediate, all valid now; else DaneError."""
+    leaf = printable(", ".join(x509.names(chain[0])) or x509.fingerprint(chain[0])[:16])
+    if len(chain) < 2:
+        raise DaneError(f"the chain of {leaf} is the leaf alone, without the intermediate that peers need; ask the CA for the full chain")
+    if x509.order_chain(chain) != chain:
+        raise DaneError(f"the chain of {leaf} is not in its order, leaf first; ask the CA for an ordered chain (RFC 8555 section 9.1)")
+    for one in chain:
+        if now < x509.not_before(one):
+            raise DaneError(f"the chain of {leaf} is valid only from {_date(x509.not_before(one))}; look at this host's clock")
+        if now >= x509.not_after(one):
+            raise DaneError(f"the chain of {leaf} has expired at {_date(x509.not_after(one))}; have a new one issued")
+
+
+def judge(chain: list[Certificate], wanted: Wanted, spki: str, now: int) -> None:
+    """The chain is what was ordered: our key, the wanted names, ordered, complete and valid; else DaneError."""
+    if x509.spki_sha256(chain[0]) != spki:
+        raise DaneError(f"the CA's certificate for {wanted.name} is for another key than the ordered one; look at dehydrated's hook")
+    if sorted(x509.names(chain[0])) != sorted(wanted.names):
+        raise DaneError(f"the CA's certificate for {wanted.name} has the names {printable(', '.join(x509.names(chain[0])))}, and"
+                        f" {', '.join(wanted.names)} were ordered; look at the CA's answer")
+    judge_chain(chain, now)
+
+
+def why_due(live: Live | None, wanted: Wanted, now: int) -> str:
+    """Why a certificate must be ordered, as the end of a sentence; "" where it need not."""
+    if live is None:
+        return "it has no live certificate"
+    if live.problem:
+        return f"its live certificate cannot stay: {live.problem}"
+    if set(live.names) != set(wanted.names):
+        return f"the live certificate has the names {', '.join(live.names)}, and {', '.join(sorted(wanted.names))} are wanted"
+    if now >= renewal_time(live):
+        return f"a third or less of its life is left, until {_date(live.not_after)}"
+    return ""
+
+
+def renewal_time(live: Live) -> int:
+    """The unix time from which a certificate is due: a third of its life is left."""
+    return live.not_after - (live.not_after - live.not_before) // 3
+
+
+def _date(moment: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
+
+
+# What earlier runs leave for later ones
+
+@dataclass
+class State:
+    """How orders went, so that the timer can back off; and whether a service has yet to be shown to present what is live."""
+
+    failures: int = 0
+    next_attempt: int = 0
+    error: str = ""
+    unproven: bool = False
+
+
+def read_state(config: Config, name: str) -> State:
+    """The state; a fresh one where there is none or it cannot be read (nothing depends on it but politeness)."""
+    try:
+        with open(os.path.join(config.certificate_directory(name), "state.json"), "rb") as stream:
+            value = json.load(stream)
+        return State(int(value["failures"]), int(value["next_attempt"]), str(value["error"]), bool(value["unproven"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return State()
+
+
+def write_state(config: Config, name: str, state: State) -> None:
+    """Write the state, if it is another."""
+    if read_state(config, name) != state:
+        path = os.path.join(config.certificate_directory(name), "state.json")
+        files.write_file(path, (json.dumps(asdict(state), indent=2, sort_keys=True) + "\n").encode())
+
+
+def back_off(failures: int, live: Live | None) -> int:
+    """Seconds to wait after so many failures in a row: doubling, and in keeping with how long the certificate lives.
+
+    An hour to a day for 90 days of life; less for shorter ones, so that some attempts fit into the last third.
+    """
+    window = (live.not_after - live.not_before) / 3 if live and live.not_after else 30 * 86400
+    first, most = min(3600.0, window / 24), min(86400.0, window / 4)
+    return max(1, int(min(first * 2 ** min(failures - 1, 20), most)))
+
+
+# Keys, orders, versions
+
+def make_keys(config: Config, found: Found, now: int, say: Say) -> None:
+    """Make the missing ones of current and next."""
+    directory = os.path.join(config.certificate_directory(found.wanted.name), "keys")
+    for _ in range(found.missing()):
+        key = x509.make_private_key(found.wanted.algorithm)
+        created = max(now, found.keys[-1].created + 1 if found.keys else 0)
+        made = Key(os.path.join(directory, f"{created:010d}-{x509.spki_sha256(key)}.pem"), created, x509.spki_sha256(key),
+                   found.wanted.algorithm)
+        files.write_file(made.path, x509.private_key_pem(key), 0o600)
+        found.keys.append(made)
+        say(f"{found.wanted.name}: made the key {made.spki[:16]}... ({made.algorithm})")
+
+
+def _sweep(config: Config, name: str) -> None:
+    """Remove what a run that died left half-made: never a key or a version, they get their names last."""
+    home, link = config.certificate_directory(name), config.link(name)
+    left = [os.path.join(directory, file) for directory in (home, os.path.join(home, "keys"), os.path.join(home, "versions"))
+            for file in os.listdir(directory) if file.startswith(".") and file.endswith(".new")]
+    left.append(os.path.join(os.path.dirname(link), f".{os.path.basename(link)}.new"))
+    for path in left:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+
+def candidates(directories: list[str], wanted: Wanted, spki: str, now: int) -> list[list[Certificate]]:
+    """Good chains that are on disk already, the longest lasting first.
+
+    A version that did not become live, or one that dehydrated had from the CA when the run died: the CA need not be
+    asked again (its limits are low).
+    """
+    good: list[tuple[int, list[Certificate]]] = []
+    for directory in directories:
+        try:
+            found = os.listdir(directory)
+        except OSError:
+            continue
+        for file in found:
+            if file.startswith("."):
+                continue
+            path = os.path.join(directory, file)
+            if os.path.isdir(path):
+                path = os.path.join(path, "fullchain.pem")
+            elif not file.startswith("fullchain"):
+                continue
+            try:
+                chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
+                judge(chain, wanted, spki, now)
+            except DaneError:
+                continue
+            leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names))
+            if not why_due(leaf, wanted, now):
+                good.append((leaf.not_after, chain))
+    good.sort(key=lambda item: item[0], reverse=True)
+    return [chain for _, chain in good]
+
+
+def store_version(config: Config, name: str, chain: list[Certificate], key: Key) -> str:
+    """Write the version of this chain in full, under a temporary name, and rename it; return its fingerprint."""
+    fingerprint = x509.fingerprint(chain[0])
+    directory = os.path.join(config.certificate_directory(name), "versions")
+    final, temporary = os.path.join(directory, fingerprint), os.path.join(directory, f".{fingerprint}.new")
+    parts = (("cert.pem", x509.pem(chain[:1]), 0o644), ("chain.pem", x509.pem(chain[1:]), 0o644),
+             ("fullchain.pem", x509.pem(chain), 0o644), ("privkey.pem", files.read_file(key.path, "private key"), 0o600))
+    if os.path.isdir(final):  # complete when it got its name; mend what was damaged since
+        for file, content, mode in parts:
+            path = os.path.join(final, file)
+            if not os.path.exists(path) or files.read_file(path, "version") != content:
+                files.write_file(path, content, mode)
+        return fingerprint
+    shutil.rmtree(temporary, ignore_errors=True)
+    files.make_directory(temporary)
+    for file, content, mode in parts:
+        files.write_file(os.path.join(temporary, file), content, mode)
+    os.rename(temporary, final)
+    files.sync_directory(directory)
+    return fingerprint
+
+
+def put_live(config: Config, found: Found, fingerprint: str, now: int) -> None:
+    """Point the live link to a version, whose key must be the live one's."""
+    name = found.wanted.name
+    directory = os.path.join(config.certificate_directory(name), "versions", fingerprint)
+    path = os.path.join(directory, "fullchain.pem")
+    spki = x509.spki_sha256(x509.load_certificates(files.read_file(path, "version"), path)[0])
+    # A record bound to the certificate itself (selector 0) would be a second reason to refuse.
+    if found.live and found.live.spki and found.live.spki != spki:
+        raise DaneError(f"the version {fingerprint[:16]}... of {name} has another key than what is live, and peers may know the live one"
+                        " alone; keys are changed by the playbook that changes the TLSA records first")
+    files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
+    found.live = read_live(config, name, now)
+
+
+# dehydrated
+
+class Dehydrated:
+    """The ACME client, run for one certificate at a time."""
+
+    def __init__(self, config: Config, say: Say) -> None:
+        self.config = config
+        self.say = say
+        self.settings: dict[str, str] = {}
+
+    def _run(self, *arguments: str) -> tuple[int, str]:
+        # timeout(1) signals the whole group, and after a TERM dehydrated removes its lock.
+        argv = ["timeout", "--kill-after=10", str(self.config.order_timeout), self.config.dehydrated_command,
+                "--config", self.config.dehydrated_config, *arguments]
+        done = process.run(argv, timeout=self.config.order_timeout + 30)
+        said = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace")
+        if done.returncode == 124:
+            said += f"\nERROR: no end within {self.config.order_timeout} seconds"
+        return done.returncode, said
+
+    def prepare(self) -> None:
+        """Learn where dehydrated keeps its things, and wait for or clear away its lock."""
+        if not os.access(self.config.dehydrated_command, os.X_OK):
+            raise DaneError(f"{self.config.dehydrated_command} is not installed; run the role dehydrated")
+        status, said = self._run("--env")
+        self.settings = {name.decode(): value.decode("utf-8", "replace") for name, value in _SETTING.findall(said.encode())}
+        wanted = ("ACCOUNT_KEY", "ACCOUNT_KEY_JSON", "ACCOUNT_ID_JSON", "CERTDIR", "LOCKFILE", "CA")
+        if status or not all(self.settings.get(name) for name in wanted):
+            raise DaneError(f"dehydrated does not accept {self.config.dehydrated_config} ({last_words(said)}); correct it or run the role"
+                            " dehydrated again")
+        self._free_lock()
+
+    def _free_lock(self) -> None:
+        """dehydrated's lock outlives a holder that was killed; remove it once no dehydrated is left."""
+        lock = self.settings["LOCKFILE"]
+        end = time.monotonic() + self.config.order_timeout
+        told = False
+        while os.path.lexists(lock):
+            holders = list(running_scripts(os.path.basename(self.config.dehydrated_command)))
+            if not holders:
+                self.say(f"removed {lock}, the lock of a dehydrated that was killed")
+                try:
+                    os.unlink(lock)
+                except FileNotFoundError:
+                    pass
+                return
+            if time.monotonic() > end:
+                raise DaneError(f"dehydrated (process {holders[0]}) holds {lock}; wait until it has ended, or end it")
+            if not told:
+                self.say(f"waiting for dehydrated (process {holders[0]}) to end")
+                told = True
+            time.sleep(0.5)
+
+    def issued(self, name: str) -> str:
+        """The directory into which it writes the certificate `name`."""
+        return os.path.join(self.settings["CERTDIR"], name)
+
+    def order(self, wanted: Wanted, key: Key) -> None:
+        """Have one certificate issued for our key; DaneError has the CA's words."""
+        request = x509.make_csr(x509.load_private_key(files.read_file(key.path, "private key"), key.path), wanted.names)
+        files.write_file(os.path.join(self.config.requests, f"{wanted.name}.csr"), request)
+        if not os.path.exists(self.settings["ACCOUNT_KEY"]):
+            self.say(f"registering an account at {printable(self.settings['CA'])}")
+            status, said = self._run("--register", "--accept-terms")
+            if status:
+                raise DaneError(f"the CA {printable(self.settings['CA'])} gave no account: {last_words(said)}")
+        arguments = ["--cron", "--force", "--domain", " ".join(wanted.names), "--alias", wanted.name]
+        status, said = self._run(*arguments)
+        if status and "accountDoesNotExist" in said:
+            self.say(f"the CA {printable(self.settings['CA'])} does not know the account; registering its key again")
+            self._register_again()
+            status, said = self._run(*arguments)
+        if status:
+            raise DaneError(f"the CA {printable(self.settings['CA'])} gave no certificate for {', '.join(wanted.names)}: {last_words(said)}")
+
+    def _register_again(self) -> None:
+        """Register the account key that is there.  With --privkey dehydrated does, and writes beside the key."""
+        key = self.settings["ACCOUNT_KEY"]
+        for path in (f"{key}.json", f"{key}_id.json"):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+        status, said = self._run("--register", "--accept-terms", "--privkey", key)
+        if status:
+            raise DaneError(f"the CA {printable(self.settings['CA'])} gave no account: {last_words(said)}")
+        os.rename(f"{key}_id.json", self.settings["ACCOUNT_ID_JSON"])
+        os.rename(f"{key}.json", self.settings["ACCOUNT_KEY_JSON"])
+
+
+def running_scripts(name: str) -> Iterator[int]:
+    """The process ids of running programs or scripts called `name`."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as stream:
+                    argv = [os.path.basename(part) for part in stream.read().decode("utf-8", "replace").split("\0")]
+            except OSError:
+                continue
+            if argv[0] == name or (argv[0] in ("bash", "sh", "dash", "python3") and name in argv[1:2]):
+                yield int(entry)
+
+
+def last_words(said: str) -> str:
+    """What a person needs of dehydrated's output: its errors and the CA's problem document (RFC 7807), fit for one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    chosen = [line for line in lines if re.search(r"error|terms of service", line, re.IGNORECASE)
+              and not re.match(r'["{]', line)]
+    details = re.findall(r'"detail":\s*"((?:[^"\\]|\\.){1,300})', said)
+    words = [*chosen[-3:], *dict.fromkeys(details)] or lines[-3:]
+    return printable(" / ".join(words), 600) or "it said nothing"
+
+
+# Use
+
+@dataclass
+class Endpoint:
+    """An address and port that is to present the certificate, and what it presented."""
+
+    found: Found
+    service: Service
+    address: str
+    spki: str = ""
+    fingerprint: str = ""
+    error: str = ""
+
+    def right(self) -> bool:
+        """It presents what is live."""
+        return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint
+
+
+class Use:
+    """Has services present what is live, proves it at every endpoint, and goes back where that fails."""
+
+    def __init__(self, config: Config, founds: list[Found], say: Say, now: int) -> None:
+        self.config = config
+        self.say = say
+        self.now = now
+        self.endpoints = [Endpoint(found, service, address) for found in founds for service in found.wanted.services
+                          for address in config.addresses]
+        self.problems: list[str] = []
+
+    def look(self, endpoints: list[Endpoint] | None = None) -> None:
+        """Ask the endpoints (all of them by default) what they present."""
+        asked = self.endpoints if endpoints is None else endpoints
+        answers = tls_client.probe_many([(one.address, one.service.port, one.service.service, one.service.name) for one in asked],
+                                        timeout=self.config.probe_timeout, verify=False)
+        for one, answer in zip(asked, answers, strict=True):
+            one.spki = one.fingerprint = ""
+            one.error = answer.error
+            if answer.chain and not answer.error:
+                try:
+                    leaf = x509.load_certificates(answer.chain[0], f"{one.address} port {one.service.port}")[0]
+                    one.spki, one.fingerprint = x509.spki_sha256(leaf), x509.fingerprint(leaf)
+                except DaneError as error:
+                    one.error = str(error)
+            if one.fingerprint and not one.right():
+                one.error = f"{one.service.name} at {one.address} port {one.service.port} presents the certificate" \
+                            f" {one.fingerprint[:16]}..., which is not the live one of {one.found.wanted.name}"
+
+    def to_restart(self) -> list[str]:
+        """The units that run with something else than what is live.
+
+        An endpoint without TLS is no reason (it may be cut off from here), unless we have just changed what it reads.
+        """
+        units = []
+        for one in self.endpoints:
+            unit = self.config.units.get(one.service.service, "")
+            if not unit or one.right() or one.found.live is None or unit in units:
+                continue
+            ours = one.fingerprint and os.path.isdir(self._version(one.found, one.fingerprint))
+            if ours or read_state(self.config, one.found.wanted.name).unproven:
+                units.append(unit)
+        return [unit for unit in units if process.run(["systemctl", "is-active", "--quiet", unit], timeout=20).returncode == 0]
+
+    def _version(self, found: Found, fingerprint: str) -> str:
+        return os.path.join(self.config.certificate_directory(found.wanted.name), "versions", fingerprint)
+
+    def restart(self, units: list[str], witnesses: list[Endpoint]) -> None:
+        """Restart the units and look again until all `witnesses` are right, for at most 20 seconds."""
+        for unit in units:
+            self.say(f"restarting {unit}")
+            done = process.run(["systemctl", "restart", unit], timeout=120)
+            if done.returncode:
+                self.problems.append(f"systemctl restart {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
+                                     f" look at journalctl -u {unit}")
+        concerned = [one for one in self.endpoints if self.config.units.get(one.service.service) in units]
+        end = time.monotonic() + (20 if witnesses else 3)
+        pause = 0.1
+        while True:
+            self.look(concerned)
+            if all(one.right() for one in (witnesses or concerned)) or time.monotonic() > end:
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 2)
+
+    def prove(self) -> None:
+        """Look; restart where something else is presented; go back where that did not help."""
+        self.look()
+        units = self.to_restart()
+        if units:
+            before = {id(one): one.fingerprint for one in self.endpoints}
+            witnesses = [one for one in self.endpoints if one.fingerprint and self.config.units.get(one.service.service) in units]
+            self.restart(units, witnesses)
+            self._undo([one for one in witnesses if not one.right()], before)
+        for found in {id(one.found): one.found for one in self.endpoints}.values():
+            state = read_state(self.config, found.wanted.name)
+            state.unproven = False
+            write_state(self.config, found.wanted.name, state)
+
+    def _undo(self, wrong: list[Endpoint], before: dict[int, str]) -> None:
+        """Back to what the endpoints presented before: they could present that, and it has the same key."""
+        units: list[str] = []
+        undone: list[Found] = []
+        for one in wrong:
+            found, live = one.found, one.found.live
+            old = before[id(one)]
+            if any(found is other for other in undone) or live is None or old == live.fingerprint:
+                continue
+            said = one.error
+            try:
+                path = os.path.join(self._version(found, old), "fullchain.pem")
+                chain = x509.load_certificates(files.read_file(path, "version before"), path)
+                judge_chain(chain, self.now)
+                if x509.spki_sha256(chain[0]) != live.spki:
+                    raise DaneError("it has another key")
+            except DaneError as error:
+                self.problems.append(f"{said}; there is no going back to the certificate before: {error}")
+                continue
+            state = read_state(self.config, found.wanted.name)
+            state.failures += 1
+            state.next_attempt = self.now + back_off(state.failures, live)
+            state.error, state.unproven = said, True
+            write_state(self.config, found.wanted.name, state)
+            put_live(self.config, found, old, self.now)
+            self.say(f"{found.wanted.name}: {said}; went back to {old[:16]}...")
+            self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
+                                 " journal, then run again")
+            undone.append(found)
+            units += [self.config.units[other.service.service] for other in self.endpoints if other.found is found
+                      and other.service.service in self.config.units]
+        if undone:
+            self.restart(list(dict.fromkeys(units)), [one for one in self.endpoints if any(one.found is found for found in undone)
+                                                      and before[id(one)]])
+
+
+# One run
+
+@dataclass
+class Result:
+    """What a run did (in check mode: would do) and saw."""
+
+    changed: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
+    actions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What went wrong while a valid certificate is live; one sentence each."""
+    failures: list[str] = field(default_factory=list)
+    """Certificates that are not there at all; one sentence each."""
+    before: str = ""
+    after: str = ""
+
+
+@contextmanager
+def _lock(config: Config) -> Iterator[None]:
+    files.make_directory(config.directory)
+    with files.lock(os.path.join(config.directory, "certificates.lock")):
+        yield
+
+
+def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: bool = True, config_path: str = "",
+        say: Say = lambda line: None, now: int | None = None) -> Result:
+    """Take every missing step for all certificates of the host.
+
+    by_timer: the host's own timer.  It backs off after failures, and makes nothing live where nothing is.
+    check: change nothing and ask no CA; endpoints of this host are looked at all the same.
+    probe: look at the endpoints, and restart what presents something else than the live certificate.
+    config_path: where to leave the arguments for the timer.
+    Raises DaneError, before anything is changed, for key files that are not as they must be.
+    """
+    result = Result()
+
+    def act(line: str) -> None:
+        result.changed = True
+        result.actions.append(line)
+        say(line)
+
+    if not check:
+        x509.require()
+    with nullcontext() if check else _lock(config):
+        moment = int(time.time()) if now is None else now
+        founds: list[Found] = []
+        for wanted in config.certificates:
+            try:
+                founds.append(inspect(config, wanted, moment))
+            except DaneError as error:
+                if not by_timer:
+                    raise
+                result.failures.append(str(error))  # the others can still be renewed
+        result.before = _summary(founds)
+        _keep_config(config, config_path, check, act)
+        foreseen: dict[str, str] = {}
+        dehydrated = Dehydrated(config, say)
+        for found in founds:
+            if check:
+                _foresee(found, moment, act, foreseen)
+            else:
+                _step(config, found, dehydrated, moment, by_timer, act, result)
+        endpoints: list[Endpoint] = []
+        if probe:
+            use = Use(config, founds, act, moment)
+            endpoints = use.endpoints
+            if check:
+                use.look()
+                for unit in use.to_restart():
+                    act(f"restart {unit}")
+            else:
+                use.prove()
+            result.warnings += use.problems
+        for found in [] if check else founds:
+            if not why_due(found.live, found.wanted, moment):  # not at once: going back has to count up too
+                write_state(config, found.wanted.name, State(unproven=read_state(config, found.wanted.name).unproven))
+        result.report = _report(config, founds, endpoints, int(time.time()) if now is None else now)
+        result.after = _summary(founds, foreseen)
+    return result
+
+
+def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
+    if not path:
+        return
+    text = config_text(config)
+    try:
+        with open(path, "rb") as stream:
+            if stream.read() == text:
+                return
+    except OSError:
+        pass
+    act(f"write {path}" if check else f"wrote {path}")
+    if not check:
+        files.make_directory(os.path.dirname(path))
+        files.write_file(path, text)
+
+
+def _foresee(found: Found, now: int, act: Say, foreseen: dict[str, str]) -> None:
+    for _ in range(found.missing()):
+        act(f"{found.wanted.name}: make a key ({found.wanted.algorithm})")
+    reason = why_due(found.live, found.wanted, now)
+    if reason:
+        act(f"{found.wanted.name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
+        foreseen[found.wanted.name] = reason
+
+
+def _step(config: Config, found: Found, dehydrated: Dehydrated, now: int, by_timer: bool, act: Say, result: Result) -> None:
+    """Keys, and the certificate if it is due.  What goes wrong with it does not keep the others."""
+    name = found.wanted.name
+    home = config.certificate_directory(name)
+    for directory, mode in ((home, 0o755), (os.path.join(home, "keys"), 0o700), (os.path.join(home, "versions"), 0o755),
+                            (os.path.dirname(config.link(name)), 0o755), (config.requests, 0o755)):
+        files.make_directory(directory, mode)
+    _sweep(config, name)
+    make_keys(config, found, now, act)
+    reason = why_due(found.live, found.wanted, now)
+    state = read_state(config, name)
+    if not reason:
+        return
+    if by_timer and (found.live is None or not found.live.spki):
+        result.failures.append(f"the certificate {name} has no live version, and which key its TLSA records have is known to the playbook"
+                               " alone; run the playbook")
+        return
+    if by_timer and now < state.next_attempt:
+        result.warnings.append(f"the certificate {name} is due ({reason}), but {state.failures} attempts failed, the last with: {state.error};"
+                               f" the next is not before {_date(state.next_attempt)}")
+        return
+    live = found.live
+    try:
+        _renew(config, found, dehydrated, now, reason, act)
+    except DaneError as error:
+        state.failures += 1
+        state.next_attempt = now + back_off(state.failures, live)
+        state.error = str(error)
+        write_state(config, name, state)
+        if live and live.valid(now):
+            result.warnings.append(f"the certificate {name} was not renewed: {error}; the live one stays, until {_date(live.not_after)}")
+        else:
+            result.failures.append(f"the certificate {name} was not issued, and {'the live one is not valid' if live else 'none is live'}:"
+                                   f" {error}; cure that and run again")
+
+
+def _renew(config: Config, found: Found, dehydrated: Dehydrated, now: int, reason: str, act: Say) -> None:
+    name = found.wanted.name
+    key = found.current()
+    if key is None:
+        raise DaneError(f"the certificate {name} has no key; run again")
+    if not dehydrated.settings:
+        dehydrated.prepare()
+    places = [os.path.join(config.certificate_directory(name), "versions"), dehydrated.issued(name)]
+    chains = candidates(places, found.wanted, key.spki, now)
+    if chains:
+        act(f"{name}: taking a certificate that was issued before, as {reason}")
+        chain = chains[0]
+    else:
+        act(f"{name}: ordering a certificate for {', '.join(found.wanted.names)} with the key {key.spki[:16]}..., as {reason}")
+        dehydrated.order(found.wanted, key)
+        now = max(now, int(time.time()))
+        path = os.path.join(dehydrated.issued(name), "fullchain.pem")
+        chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
+        judge(chain, found.wanted, key.spki, now)
+    fingerprint = store_version(config, name, chain, key)
+    state = read_state(config, name)
+    state.unproven = True
+    write_state(config, name, state)
+    put_live(config, found, fingerprint, now)
+    act(f"{name}: {fingerprint[:16]}... is live, until {_date(found.live.not_after) if found.live else 'never'}")
+
+
+def _summary(founds: list[Found], foreseen: dict[str, str] | None = None) -> str:
+    """Keys and live certificates for people, before and after."""
+    lines = []
+    for found in founds:
+        extra = found.missing() if foreseen is not None else 0
+        lines += [f"{found.wanted.name}: key {key.spki[:16]}... ({key.algorithm})" for key in found.keys]
+        lines += [f"{found.wanted.name}: a new key ({found.wanted.algorithm})"] * extra
+        if foreseen and found.wanted.name in foreseen:
+            lines.append(f"{found.wanted.name}: a new certificate for {', '.join(found.wanted.names)}")
+        elif found.live:
+            lines.append(f"{found.wanted.name}: live {found.live.fingerprint[:16]}... until {_date(found.live.not_after)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _report(config: Config, founds: list[Found], endpoints: list[Endpoint], now: int) -> dict[str, Any]:
+    """In the shape of docs/architecture.md."""
+    timer = False
+    try:
+        timer = process.run(["systemctl", "is-active", "--quiet", TIMER], timeout=20).returncode == 0
+    except DaneError:
+        pass
+    return {
+        "schema": SCHEMA, "host": config.host, "time": now, "timers": {"renew": timer},
+        "certificates": [{
+            "name": found.wanted.name,
+            "keys": [{"spki": key.spki, "created": key.created, "algorithm": key.algorithm} for key in found.keys],
+            "live": None if found.live is None or not found.live.fingerprint else
+                    {"fingerprint": found.live.fingerprint, "spki": found.live.spki, "not_after": found.live.not_after},
+            "endpoints": [{"service": one.service.service, "port": one.service.port, "name": one.service.name, "address": one.address,
+                           "spki": one.spki, "fingerprint": one.fingerprint, "error": one.error}
+                          for one in endpoints if one.found is found],
+        } for found in founds],
+    }
+
+
+def renew_command(config_path: str = CONFIG) -> int:
+    """`selfhost-dane renew`: what the timer does.  Returns the exit status, 1 where anything is not as it should be."""
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        config = read_config(config_path)
+        result = run(config, by_timer=True, say=say)
+    except DaneError as error:
+        print(f"renew: failed: {error}", file=sys.stderr)
+        return 1
+    wrong = result.failures + result.warnings
+    wrong += [endpoint["error"] for item in result.report["certificates"] for endpoint in item["endpoints"] if endpoint["error"]]
+    for line in wrong:
+        print(f"renew: failed: {line}", file=sys.stderr)
+    if not wrong:
+        until = [item["live"]["not_after"] for item in result.report["certificates"] if item["live"]]
+        print(f"renew: {len(config.certificates)} certificates are in order"
+              + (f", the first to expire does at {_date(min(until))}" if until else ""))
+    return 1 if wrong else 0
