@@ -78,7 +78,7 @@ options:
             required: true
   units:
     description:
-      - The systemd unit of each service, to be reloaded or restarted.
+      - The systemd unit of each service, to be restarted.
       - A unit that is not active is left alone. A service without a unit is only looked at.
     type: dict
     default: {}
