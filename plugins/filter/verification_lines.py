@@ -3,7 +3,7 @@
 """The rows of verification_info as a table for people."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -20,7 +20,7 @@ def _place(row: Mapping[str, Any]) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _table(rows: list[Mapping[str, Any]], subject: Callable[[Mapping[str, Any]], str], commands: bool) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Any]], subject: Callable[[Mapping[str, Any]], str], commands: bool) -> list[str]:
     """Aligned columns; the command under each row, or only under those that are not good."""
     lines = []
     widths = [max((len(text(row)) for row in rows), default=0) for text in (subject, lambda row: str(row["name"]), _place)]

@@ -11,7 +11,6 @@ rename of a symbolic link, and only to a version that has been judged and is on 
 """
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from . import files, process, tls_client, x509
-from .errors import DaneError, printable
+from . import files, process, tls_client, x509, zone
+from .errors import DaneError, print_line, printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 CONFIG = "/etc/selfhost-dane/certificates.json"
 TIMER = "selfhost-dane-renew.timer"
-ALGORITHMS = ("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096")
 
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _KEY_FILE = re.compile(r"([0-9]{10})-([0-9a-f]{64})\.pem")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:_.-]{0,127}")
 _SETTING = re.compile(rb'^declare -[-x]+ ([A-Z_]+)="([^"\\$`\n]*)"$', re.MULTILINE)
@@ -102,7 +98,7 @@ def make_config(arguments: dict[str, Any]) -> Config:
     seen: set[str] = set()
     for wanted in config.certificates:
         for name in [wanted.name, *wanted.names, *(service.name for service in wanted.services)]:
-            if not isinstance(name, str) or len(name) > 253 or not _NAME.fullmatch(name):
+            if not isinstance(name, str) or not zone.is_host_name(name):
                 raise DaneError(f"{printable(repr(name))} of the certificate {printable(repr(wanted.name))} is not a host name in lower case"
                                 " without the final dot; correct it")
         if wanted.name in seen:
@@ -110,18 +106,15 @@ def make_config(arguments: dict[str, Any]) -> Config:
         seen.add(wanted.name)
         if len(set(wanted.names)) != len(wanted.names):
             raise DaneError(f"a name of the certificate {wanted.name} is there twice; leave one")
-        if wanted.algorithm not in ALGORITHMS:
+        if wanted.algorithm not in x509.ALGORITHMS:
             raise DaneError(f"the algorithm {printable(repr(wanted.algorithm))} of the certificate {wanted.name} is not one of"
-                            f" {', '.join(ALGORITHMS)}; choose one of these")
+                            f" {', '.join(x509.ALGORITHMS)}; choose one of these")
         for service in wanted.services:
             if service.service not in tls_client.SERVICES or not 0 < service.port < 65536:
                 raise DaneError(f"the certificate {wanted.name} has a service {printable(repr(service.service))} at port {service.port};"
                                 f" the services are {', '.join(tls_client.SERVICES)}, the ports 1 to 65535")
     for address in config.addresses:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as error:
-            raise DaneError(f"{printable(repr(address))} in the addresses of {printable(config.host)} is not an IP address; correct it") from error
+        zone.address(address, f"the address of {printable(config.host)}:")
     for unit in config.units.values():
         if not _UNIT.fullmatch(unit):
             raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
@@ -367,7 +360,7 @@ def back_off(failures: int, live: Live | None) -> int:
 def make_keys(config: Config, found: Found, now: int, say: Say) -> None:
     """Make the missing ones of current and next."""
     directory = os.path.join(config.certificate_directory(found.wanted.name), "keys")
-    for _ in range(found.missing()):
+    for _number in range(found.missing()):
         key = x509.make_private_key(found.wanted.algorithm)
         created = max(now, found.keys[-1].created + 1 if found.keys else 0)
         made = Key(os.path.join(directory, f"{created:010d}-{x509.spki_sha256(key)}.pem"), created, x509.spki_sha256(key),
@@ -419,7 +412,7 @@ def candidates(directories: list[str], wanted: Wanted, spki: str, now: int) -> l
             if not why_due(leaf, wanted, now):
                 good.append((leaf.not_after, chain))
     good.sort(key=lambda item: item[0], reverse=True)
-    return [chain for _, chain in good]
+    return [chain for _until, chain in good]
 
 
 def store_version(config: Config, name: str, chain: list[Certificate], key: Key) -> str:
@@ -589,6 +582,11 @@ class Endpoint:
         return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint
 
 
+def is_active(unit: str) -> bool:
+    """Whether the systemd unit runs."""
+    return process.run(["systemctl", "is-active", "--quiet", unit], timeout=20).returncode == 0
+
+
 class Use:
     """Has services present what is live, proves it at every endpoint, and goes back where that fails."""
 
@@ -631,7 +629,7 @@ class Use:
             ours = one.fingerprint and os.path.isdir(self._version(one.found, one.fingerprint))
             if ours or read_state(self.config, one.found.wanted.name).unproven:
                 units.append(unit)
-        return [unit for unit in units if process.run(["systemctl", "is-active", "--quiet", unit], timeout=20).returncode == 0]
+        return [unit for unit in units if is_active(unit)]
 
     def _version(self, found: Found, fingerprint: str) -> str:
         return os.path.join(self.config.certificate_directory(found.wanted.name), "versions", fingerprint)
@@ -802,7 +800,7 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
 
 
 def _foresee(found: Found, now: int, act: Say, foreseen: dict[str, str]) -> None:
-    for _ in range(found.missing()):
+    for _number in range(found.missing()):
         act(f"{found.wanted.name}: make a key ({found.wanted.algorithm})")
     reason = why_due(found.live, found.wanted, now)
     if reason:
@@ -891,7 +889,7 @@ def _report(config: Config, founds: list[Found], endpoints: list[Endpoint], now:
     """In the shape of docs/architecture.md."""
     timer = False
     try:
-        timer = process.run(["systemctl", "is-active", "--quiet", TIMER], timeout=20).returncode == 0
+        timer = is_active(TIMER)
     except DaneError:
         pass
     return {
@@ -899,8 +897,8 @@ def _report(config: Config, founds: list[Found], endpoints: list[Endpoint], now:
         "certificates": [{
             "name": found.wanted.name,
             "keys": [{"spki": key.spki, "created": key.created, "algorithm": key.algorithm} for key in found.keys],
-            "live": None if found.live is None or not found.live.fingerprint else
-                    {"fingerprint": found.live.fingerprint, "spki": found.live.spki, "not_after": found.live.not_after},
+            "live": {"fingerprint": found.live.fingerprint, "spki": found.live.spki, "not_after": found.live.not_after}
+            if found.live and found.live.fingerprint else None,
             "endpoints": [{"service": one.service.service, "port": one.service.port, "name": one.service.name, "address": one.address,
                            "spki": one.spki, "fingerprint": one.fingerprint, "error": one.error}
                           for one in endpoints if one.found is found],
@@ -910,21 +908,18 @@ def _report(config: Config, founds: list[Found], endpoints: list[Endpoint], now:
 
 def renew_command(config_path: str = CONFIG) -> int:
     """`selfhost-dane renew`: what the timer does.  Returns the exit status, 1 where anything is not as it should be."""
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     try:
         config = read_config(config_path)
-        result = run(config, by_timer=True, say=say)
+        result = run(config, by_timer=True, say=print_line)
     except DaneError as error:
-        print(f"renew: failed: {error}", file=sys.stderr)
+        print_line(f"renew: failed: {error}", sys.stderr)
         return 1
     wrong = result.failures + result.warnings
     wrong += [endpoint["error"] for item in result.report["certificates"] for endpoint in item["endpoints"] if endpoint["error"]]
     for line in wrong:
-        print(f"renew: failed: {line}", file=sys.stderr)
+        print_line(f"renew: failed: {line}", sys.stderr)
     if not wrong:
         until = [item["live"]["not_after"] for item in result.report["certificates"] if item["live"]]
-        print(f"renew: {len(config.certificates)} certificates are in order"
-              + (f", the first to expire does at {_date(min(until))}" if until else ""))
+        print_line(f"renew: {len(config.certificates)} certificates are in order"
+                   + (f", the first to expire does at {_date(min(until))}" if until else ""))
     return 1 if wrong else 0

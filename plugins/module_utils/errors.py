@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one exception that a person is meant to read, and what makes foreign text fit to be read."""
+"""What people read: the one exception that is meant for them, foreign text made fit for them, and a line of output."""
 from __future__ import annotations
+
+import sys
+from typing import TextIO
 
 
 class DaneError(Exception):
@@ -12,3 +15,10 @@ def printable(text: object, limit: int = 200) -> str:
     """What somebody else sent, fit for a terminal: printable ASCII on one line, at most `limit` characters."""
     shown = "".join(character if " " <= character <= "~" else "?" for character in str(text)[:limit + 1])
     return shown if len(shown) <= limit else shown[:max(limit - 3, 0)] + "..."
+
+
+def print_line(line: str, stream: TextIO | None = None) -> None:
+    """Write `line` to `stream` (standard output), at once: a journal shows it when it happens."""
+    stream = stream or sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import DaneError
-from .zone import quote
+from .errors import DaneError, printable
+from .tls_client import SERVICES
+from .x509 import ALGORITHMS
+from .zone import HOST_LABEL, LABEL, is_host_name, quote
 
 SCHEMA = 1
 ERRORS_SHOWN = 20
-SERVICES = ("https", "smtp")
-ALGORITHMS = ("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096")
 DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_postmaster", "dane_resolver",
@@ -40,8 +40,6 @@ TTL_MAX = 604800  # a week; resolvers cap what is above (RFC 8767 section 4)
 TEXT_MAX = 4000   # octets of one TXT value
 SECONDS_MAX = 2**31 - 1
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_LABEL_ANY = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 _TOKEN = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_]+([.+-][A-Za-z0-9_]+)*")
@@ -65,8 +63,7 @@ def show(value: object) -> str:
         return str.__str__(value)
     if isinstance(value, int) and abs(value) > 10**30:
         return "a number beyond all bounds"
-    text = ascii(plain(value) if isinstance(value, (str, int, float)) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return printable(ascii(plain(value) if isinstance(value, (str, int, float)) else value), 80)
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -312,7 +309,7 @@ class _Judge:
         if len(name) > 253:
             self.say(where, f"the name {show(name)} has {len(name)} octets", "a name has at most 253, so shorten it")
             return None
-        pattern = _LABEL_ANY if any_label else _LABEL
+        pattern = LABEL if any_label else HOST_LABEL
         for place, label in enumerate(labels):
             if len(label) > 63:
                 self.say(where, f"the label {show(label)} of {show(name)} has {len(label)} octets", "a label has at most 63, so shorten it")
@@ -387,7 +384,8 @@ def _a_label(value: str) -> str:
     """What to write instead of the U-labels of `value`, where Python knows it for sure."""
     try:
         encoded = value[:253].encode("idna").decode("ascii")
-        if re.fullmatch(r"[A-Za-z0-9._-]+", encoded) and encoded.encode("ascii").decode("idna") == value:  # IDNA 2003 maps some letters; those are not for us to guess
+        # IDNA 2003 maps some letters; those are not for us to guess
+        if re.fullmatch(r"[A-Za-z0-9._-]+", encoded) and encoded.encode("ascii").decode("idna") == value:
             return encoded
     except UnicodeError:
         pass
@@ -483,7 +481,7 @@ def _server(judge: _Judge, where: str, value: Any, hosts: Mapping[str, Host], co
 def _spf_domain(value: str) -> bool:
     """A domain-spec with its macros (RFC 7208 section 7.1)."""
     rest = _MACRO.sub("m", value)
-    return 0 < len(rest) <= 253 and all(_LABEL_ANY.fullmatch(label) and len(label) <= 63 for label in rest.lower().rstrip(".").split("."))
+    return 0 < len(rest) <= 253 and all(LABEL.fullmatch(label) for label in rest.lower().rstrip(".").split("."))
 
 
 def _spf(judge: _Judge, where: str, terms: list[Any]) -> list[str]:
@@ -916,7 +914,7 @@ def _addresses(model: Model) -> dict[str, tuple[list[str], list[str], str]]:
         entry[1].update(host.ipv6)
 
     for host in model.hosts.values():
-        if host.addressed() and all(_LABEL.fullmatch(label) for label in host.name.split(".")) and model.zone_of(host.name):
+        if host.addressed() and is_host_name(host.name) and model.zone_of(host.name):
             add(host.name, host, f"host {host.name}")
     for one in model.certificates.values():
         for name in one.names:
@@ -933,11 +931,11 @@ def _make_records(judge: _Judge, model: Model, zone: Zone) -> None:
     """NS, addresses, MX, delegations to other zones of the model and mail policy; then the operator's own."""
     made: list[Record] = []
 
-    def add(owner: str, kind: str, data: str, source: str, into: list[Record] = made) -> None:
+    def add(owner: str, kind: str, data: str, source: str, into: list[Record] | None = None) -> None:
         if len(owner) > 253:
             judge.say(zone.where, f"the name {show(owner)}, which follows from {source}, has {len(owner)} octets",
                       "a name has at most 253, so shorten the name it is made of")
-        into.append(Record(owner, zone.ttl, kind, data, source))
+        (made if into is None else into).append(Record(owner, zone.ttl, kind, data, source))
 
     for host in zone.servers():
         add(zone.name, "NS", f"{host}.", f"name server {host}")

@@ -12,7 +12,7 @@ import os
 import re
 from typing import Any
 
-from .errors import DaneError
+from .errors import DaneError, printable
 from .files import lock, make_directory, write_file
 from .rollover import Backend, Plan, Presented, plan
 from .tlsa import TLSA
@@ -46,7 +46,7 @@ def read(path: str, host: str) -> Json:
 
 def _remembered(report: Json) -> Json:
     """The part of a host's report that is remembered: keys and what is live; hostile values are errors."""
-    certificates = {}
+    certificates: Json = {}
     for certificate in report["certificates"]:
         keys: list[Json] = [{"spki": _hex(key["spki"], report["host"]), "created": int(key["created"])} for key in certificate["keys"]]
         live = certificate["live"]
@@ -59,7 +59,7 @@ def _remembered(report: Json) -> Json:
 
 def _hex(text: Any, host: str) -> str:
     if not isinstance(text, str) or not _DIGEST.match(text):
-        raise DaneError(f"the report of {host} has {str(text)[:80]!r} where the SHA-256 of a key belongs; run it again")
+        raise DaneError(f"the report of {host} has {printable(ascii(text), 80)} where the SHA-256 of a key belongs; run it again")
     return text
 
 

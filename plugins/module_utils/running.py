@@ -115,7 +115,7 @@ def group_members(control_group: str, proc: str = "/proc") -> list[int]:
                 lines = [line.rstrip("\n").split(":", 2) for line in stream]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if any(kind in ("", "name=systemd") and f"{group}/".startswith(f"{control_group}/") for _, kind, group in lines):
+        if any(kind in ("", "name=systemd") and f"{group}/".startswith(f"{control_group}/") for _number, kind, group in lines):
             members.append(int(name))
     return members
 
@@ -288,7 +288,7 @@ def stale(services: list[Service], *, timeout: float = 10, wait: float = 0, line
     said: dict[str, list[str]] = {}
     while True:
         found = [(service.unit, reason) for service in services if (reason := judge(service, timeout=timeout, look=look))]
-        for unit, _ in found:
+        for unit, _reason in found:
             if lines and unit not in said:
                 said[unit] = journal(unit, lines)
         left = end - time.monotonic()

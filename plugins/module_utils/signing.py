@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import zone as text
-from .errors import DaneError
+from .errors import DaneError, print_line
 from .files import lock, make_directory, read_file, sync_directory, write_file
 from .process import checked
 
@@ -305,7 +305,7 @@ def sign(places: Places, wanted: Settings, judged: Judgement, now: int) -> Signe
     try:
         write_file(f"{work}/zone", text.with_serial(judged.source, zone.name, serial).encode())
         _tool(zone, ["ldns-signzone", "-o", f"{zone.name}.", "-i", str(now - BACKDATE), "-e", str(now + wanted.validity),
-               "-f", f"{work}/signed", f"{work}/zone", key_base(places, zone.name)])
+                     "-f", f"{work}/signed", f"{work}/zone", key_base(places, zone.name)])
         body = read_file(f"{work}/signed", f"the signed zone {zone.name}")
         header = f"; selfhost.dane source={_digest(judged.source)} body={hashlib.sha256(body).hexdigest()} signed={now} validity={wanted.validity}\n"
         write_file(f"{work}/signed", header.encode() + body)
@@ -423,7 +423,7 @@ def sign_command(config_path: str) -> int:
     result = publish(arguments)
     for zone in result["zones"]:
         if zone["changed"] and not zone["error"]:
-            print(f"{zone['name']}: {zone['reason']}: serial {zone['serial']} is served")
+            print_line(f"{zone['name']}: {zone['reason']}: serial {zone['serial']} is served")
     for sentence in result["failed"]:
-        print(sentence)
+        print_line(sentence)
     return 1 if result["failed"] else 0

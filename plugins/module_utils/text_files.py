@@ -79,6 +79,8 @@ def _apply(entry: Mapping[str, Any], check: bool) -> dict[str, str] | None:
             os.unlink(path)
             sync_directory(os.path.dirname(path))
         return {"before": before, "after": ""}
+    if state == "initial" and status is not None:
+        return None  # a file, or a link to one: its owner changes it as it likes
     facts = (entry["mode"], entry["owner"], entry["group"])
     if status is not None and stat.S_ISREG(status.st_mode) != (state != "directory"):
         status = None if state != "directory" else status  # a link or a device where a file should be
@@ -91,11 +93,9 @@ def _apply(entry: Mapping[str, Any], check: bool) -> dict[str, str] | None:
             os.chown(path, entry["owner"], entry["group"])
         return {"before": _facts(had), "after": _facts(facts)}
     before = _text(path, status)
-    same = status is not None and (state == "initial" or _content(path) == entry["data"])
+    same = status is not None and _content(path) == entry["data"]
     if same and had == facts:
         return None
-    if same and state == "initial":
-        return None  # its owner changes it as it likes
     if not check:
         make_parents(path)
         write_file(path, entry["data"], entry["mode"], entry["owner"], entry["group"])

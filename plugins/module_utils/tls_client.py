@@ -116,14 +116,19 @@ class _Wire:
         except OSError as error:
             raise _Failure(f"broke the connection: {error.strerror or error}") from error
 
+    def _flush(self) -> None:
+        """Send what the TLS object has for the peer."""
+        data = self.outgoing.read()
+        if data:
+            self._send(data)
+
     def _pump(self, step: Callable[..., object], *arguments: object) -> bytes:
         """Run `step` of the TLS object until it has what it needs; what it read, if it reads."""
         while True:
             try:
                 result = step(*arguments)
             except ssl.SSLWantReadError:
-                if self.outgoing.pending:
-                    self._send(self.outgoing.read())
+                self._flush()
                 data = self._receive()
                 if data:
                     self.incoming.write(data)
@@ -138,15 +143,13 @@ class _Wire:
             except (ssl.SSLError, ValueError) as error:
                 self._alert()
                 raise _Failure(f"failed in TLS: {printable(error)}") from error
-            if self.outgoing.pending:
-                self._send(self.outgoing.read())
+            self._flush()
             return result if isinstance(result, bytes) else b""
 
     def _alert(self) -> None:
         """Tell the peer why, if it still listens."""
         with contextlib.suppress(_Failure):
-            if self.outgoing.pending:
-                self._send(self.outgoing.read())
+            self._flush()
 
     def start_tls(self, context: ssl.SSLContext, name: str) -> ssl.SSLObject:
         try:
@@ -171,7 +174,7 @@ class _Wire:
             if not data:
                 raise _Failure("closed the connection")
             self.pending += data
-        line, _, self.pending = self.pending.partition(b"\n")
+        line, _end, self.pending = self.pending.partition(b"\n")
         if len(line) > LONGEST_LINE:
             raise _Failure(f"sent a line longer than {LONGEST_LINE} octets")
         return line.rstrip(b"\r")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import x509
-from .errors import DaneError
+from .errors import DaneError, printable
+from .zone import HOST_LABEL
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -22,7 +23,6 @@ _LENGTHS = {1: 32, 2: 64}     # octets of the digests
 _MAX_DATA = 65535 - 3         # octets that fit in the RDATA
 
 _PRESENTATION = re.compile(r"([0-9]{1,3})[ \t]+([0-9]{1,3})[ \t]+([0-9]{1,3})[ \t]+([0-9A-Fa-f \t]+)", re.ASCII)
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -61,15 +61,11 @@ class TLSA:
         match = _PRESENTATION.fullmatch(text.strip(" \t"))
         digits = "".join(match[4].split()) if match else "?"
         if not match or len(digits) % 2:
-            raise DaneError(f"{source}: {_shorten(text)} is not a TLSA record; write usage, selector, matching type and hexadecimal data")
+            raise DaneError(f"{source}: {printable(ascii(text), 80)} is not a TLSA record; write usage, selector, matching type and hexadecimal data")
         try:
             return cls(int(match[1]), int(match[2]), int(match[3]), bytes.fromhex(digits))
         except DaneError as error:
             raise DaneError(f"{source}: {error}") from error
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def compute(loaded: x509.Loaded, usage: int = 3, selector: int = 1, matching_type: int = 1) -> list[TLSA]:
@@ -150,12 +146,12 @@ def owner(name: str, port: int, transport: str = "tcp") -> str:
     """The owner of the TLSA records of a service (RFC 6698 section 3): "_25._tcp.g.pyon.example.", lower case."""
     bare = name.lower()
     bare = bare[:-1] if bare.endswith(".") else bare
-    if not all(_LABEL.fullmatch(label) for label in bare.split(".")):
-        raise DaneError(f"{_shorten(name)} is not a host name; use letters, digits and hyphens, with 1 to 63 in each label")
+    if not all(HOST_LABEL.fullmatch(label) for label in bare.split(".")):
+        raise DaneError(f"{printable(ascii(name), 80)} is not a host name; use letters, digits and hyphens, with 1 to 63 in each label")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         raise DaneError(f"{name}: {port!r} is not a port; use a number from 1 to 65535")
     if transport not in ("tcp", "udp", "sctp"):
-        raise DaneError(f"{name}: {_shorten(transport)} is not a transport; use tcp, udp or sctp")
+        raise DaneError(f"{name}: {printable(ascii(transport), 80)} is not a transport; use tcp, udp or sctp")
     full = f"_{port}._{transport}.{bare}."
     if len(full) > 254:
         raise DaneError(f"{full} has {len(full) - 1} octets and a name has at most 253; use a shorter host name")

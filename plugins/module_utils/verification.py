@@ -22,6 +22,7 @@ from . import dns_client, tls_client, tlsa, x509
 from .dns_client import Answer, absolute
 from .errors import DaneError, printable
 from .tls_client import Presented
+from .zone import serial_after
 
 DAY = 86400
 MOST_SERVERS = 64  # addresses asked for one zone: what a hostile parent or zone may name is bounded
@@ -265,7 +266,7 @@ def gather(look: Look, zones: Sequence[Mapping[str, Any]]) -> dict[str, list[Ser
             second += [("ask", server.address, zone, rdtype, False) for rdtype in ("NS", "MX", "DNSKEY")]
             second += [("ask", server.address, absolute(endpoint["owner"]), "TLSA", False) for endpoint in wanted["endpoints"]]
             second += [("ask", server.address, name, rdtype, False)
-                       for endpoint in wanted["endpoints"] for _, name, rdtype in _addresses_of([endpoint["name"]])
+                       for endpoint in wanted["endpoints"] for _method, name, rdtype in _addresses_of([endpoint["name"]])
                        if _failed(look.resolved(name, rdtype))]
             second.append(("transfer", server.address, zone))
     look.fetch(second)
@@ -287,16 +288,11 @@ def _serial(look: Look, zone: str, server: Server) -> int:
     return next(serial for serial in serials if serial is not None)
 
 
-def _older(one: int, other: int) -> bool:
-    """RFC 1982: whether the serial `one` is before `other`."""
-    return one != other and (other - one) % 2**32 < 2**31
-
-
 def _newest(look: Look, zone: str, alive: Sequence[Server]) -> int | None:
     newest = None
     for server in alive:
         serial = _serial(look, zone, server)
-        if newest is None or _older(newest, serial):
+        if newest is None or serial_after(serial, newest):
             newest = serial
     return newest
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Loaded = list[Certificate] | Key | CertificateSigningRequest
 
 MINIMUM_VERSION = "38.0"
+ALGORITHMS = ("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096")  # of keys that the model may ask for
 MAX_SIZE = 1 << 20  # octets of one file; all root certificates of the web together are a quarter of this
 MAX_CHAIN = 32      # certificates of one chain that are looked at: each step may cost a signature check
 
@@ -92,7 +93,7 @@ def load_any(data: bytes, source: str) -> Loaded:
     A file with a key and its certificates is taken for the certificates.
     """
     blocks = _blocks(data, source)
-    labels = {label for label, _ in blocks}
+    labels = {label for label, _der in blocks}
     if labels.intersection(_CERTIFICATE):
         return _certificates(blocks, source)
     if labels.intersection(_PRIVATE):
@@ -156,7 +157,7 @@ def _blocks(data: bytes, source: str) -> list[tuple[str, bytes]]:
 
 
 def _what(blocks: list[tuple[str, bytes]]) -> str:
-    return ", ".join(sorted({label or "DER of another kind" for label, _ in blocks}))
+    return ", ".join(sorted({label or "DER of another kind" for label, _der in blocks}))
 
 
 def _single(blocks: list[tuple[str, bytes]], labels: tuple[str, ...], thing: str, source: str) -> bytes:
@@ -313,7 +314,11 @@ def not_after(certificate: Certificate) -> int:
 
 def issuer_name(certificate: Certificate) -> str:
     """The name of the issuer in the form of RFC 4514, printable characters only."""
-    return "".join(c if c.isprintable() else "?" for c in certificate.issuer.rfc4514_string())
+    return _shown(certificate.issuer)
+
+
+def _shown(name: x509.Name) -> str:
+    return "".join(character if character.isprintable() else "?" for character in name.rfc4514_string())
 
 
 def algorithm_of(item: Certificate | CertificateSigningRequest | Key) -> str:
@@ -412,8 +417,7 @@ def order_chain(certificates: list[Certificate]) -> list[Certificate]:
 
 
 def _subject(certificate: Certificate) -> str:
-    name = "".join(c if c.isprintable() else "?" for c in certificate.subject.rfc4514_string())
-    return name or f"certificate {fingerprint(certificate)[:16]}"
+    return _shown(certificate.subject) or f"certificate {fingerprint(certificate)[:16]}"
 
 
 # Making keys and requests

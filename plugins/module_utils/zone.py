@@ -23,7 +23,8 @@ INCLUDES = ("mail.inc", "tlsa.inc", "records.inc")
 # What an operator may write.  SOA and the types of DNSSEC are ours.
 TYPES = frozenset("A AAAA CAA CDNSKEY CDS CNAME DNAME DS HINFO HTTPS LOC MX NAPTR NS OPENPGPKEY PTR RP SMIMEA SRV SSHFP SVCB TLSA TXT URI".split())
 _NUMBERED_TYPE = re.compile(r"TYPE[1-9][0-9]{0,4}\Z")
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, lower case
 # One token of presentation data: a quoted string, or characters that mean nothing special to a zone parser.
 _TOKEN = re.compile(r'"((?:[^"\\\x00-\x1f\x7f-\U0010ffff]|\\[\x21-\x2f\x3a-\x7e]|\\[0-9]{3})*)"|([^\s"();\x00-\x20\x7f-\U0010ffff]+)')
 _ESCAPE = re.compile(r"\\(?:([0-9]{3})|.)")
@@ -40,10 +41,15 @@ def absolute(value: object, what: str, wildcard: bool = False) -> str:
     text = value.lower() if isinstance(value, str) else ""
     labels = text.removesuffix(".").split(".")
     judged = labels[1:] if wildcard and labels[0] == "*" and len(labels) > 1 else labels
-    if len(text.removesuffix(".")) > 253 or not all(_LABEL.match(label) for label in judged):
+    if len(text.removesuffix(".")) > 253 or not all(LABEL.fullmatch(label) for label in judged):
         raise DaneError(f"{what} {value!r} is not a domain name; write labels of letters, digits and hyphens, at most 63 octets each "
                         f"and 253 in all")
     return ".".join(labels) + "."
+
+
+def is_host_name(text: str) -> bool:
+    """Whether `text` is a host name in lower case without the final dot; one label will do."""
+    return len(text) <= 253 and all(HOST_LABEL.fullmatch(label) for label in text.split("."))
 
 
 def number(value: object, what: str, lowest: int = 0, highest: int = TTL_MAX) -> int:

@@ -169,8 +169,9 @@ actions:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.certificates import ALGORITHMS, CONFIG, make_config, run
+from ..module_utils.certificates import CONFIG, make_config, run
 from ..module_utils.errors import DaneError
+from ..module_utils.x509 import ALGORITHMS
 
 
 def main() -> None:

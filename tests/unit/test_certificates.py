@@ -377,7 +377,7 @@ def test_the_timer_backs_off_and_the_playbook_does_not(world: World) -> None:
         return original(argv, **options)
 
     process.run = counted  # type: ignore[assignment]  # undone with the fixture's own patch
-    for _ in range(48):
+    for _hour in range(48):
         result = world.run(by_timer=True)
         assert result.warnings
         world.now += 1800

@@ -338,7 +338,8 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("serial", ((*ZONE, "serial"), 2**32), ("zone pyon.example, serial: 4294967296 is out of range; give a number from 0 to 4294967295",)),
     ("expire", ((*ZONE, "expire"), "never"), ("zone pyon.example, expire: never is not a whole number",)),
     ("signatures", (("dane_policy", "signature_validity"), 1234800),
-     ("dane_policy: signature_validity 1234800 - signature_renewal 604800 - timer_interval 21600 = 608400 seconds must exceed expire 604800 + highest ttl 3600 = 608400",
+     ("dane_policy: signature_validity 1234800 - signature_renewal 604800 - timer_interval 21600 = 608400 seconds must exceed"
+      " expire 604800 + highest ttl 3600 = 608400",
       "of zone pyon.example; raise signature_validity")),
     ("signatures and one ttl", both((("dane_policy", "signature_validity"), 1234801), record("x", "A", "198.51.100.9", ttl=3601)),
      ("must exceed expire 604800 + highest ttl 3601",)),

@@ -27,9 +27,9 @@ def report(host: str = "vps", keys: tuple[str, ...] = (A, B), presents: str = A)
                        "fingerprint": C, "error": ""}]}]}
 
 
-def update(path: Path, reports: list[dict[str, Any]], zones: Any = ZONES, forget: tuple[str, ...] = (), now: int = 7,
+def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, forget: tuple[str, ...] = (), now: int = 7,
            write: bool = True) -> Any:
-    return records.update(str(path), "vps", zones, reports, list(forget), now, write)
+    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, list(forget), now, write)
 
 
 def test_published_once_then_unchanged_then_kept_without_a_report(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_real_process_is_dated_right() -> None:
 
 
 def names(path: Path) -> list[str]:
-    return [os.path.basename(name) for name, _ in running.changes(str(path))]
+    return [os.path.basename(name) for name, _time in running.changes(str(path))]
 
 
 def test_links_on_the_way_and_the_target_count(tmp_path: Path) -> None:

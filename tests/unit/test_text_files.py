@@ -43,6 +43,9 @@ def test_initial_is_written_only_once(tmp_path: Path) -> None:
     assert text_files.apply([entry])["changed"]
     path.write_text("two")
     assert not text_files.apply([entry])["changed"] and path.read_text() == "two"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert not text_files.apply([{**entry, "path": str(link)}])["changed"] and link.is_symlink()
 
 
 def test_directories_absence_and_purge(tmp_path: Path) -> None:

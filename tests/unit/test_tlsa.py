@@ -229,7 +229,7 @@ def test_every_group_of_the_set_needs_a_record_that_matches(wanted: list[tuple[t
         [record] = tlsa.compute(chain, *combination)
         records.append(record if right else flipped(record, position))
     satisfied = {combination for combination, right in wanted if right}
-    assert tlsa.rrset_matches(records, chain) == (bool(wanted) and satisfied == {combination for combination, _ in wanted})
+    assert tlsa.rrset_matches(records, chain) == (bool(wanted) and satisfied == {combination for combination, _right in wanted})
     assert tlsa.rrset_matches(iter(records), chain) == tlsa.rrset_matches(reversed(records), chain)
 
 

@@ -39,7 +39,7 @@ def test_all_24_combinations_agree_with_openssl(run: Any, kind: str) -> None:
         if selector == 1:
             own, kinds = ("leaf", ("key", "csr", "key.der")) if usage in (1, 3) else ("root", ("key", "csr", "csr.der"))
             expected += [(f"{own}.{one}", one[:3], pki.expected(own, usage, selector, matching_type)) for one in kinds]
-        result = run(paths=[pki.path(name) for name, _, _ in expected], usage=usage, selector=selector, matching_type=matching_type)
+        result = run(paths=[pki.path(name) for name, _what, _record in expected], usage=usage, selector=selector, matching_type=matching_type)
         assert result["changed"] is False
         assert result["records"] == [
             {"path": pki.path(name), "kind": what, "record": record, "usage": usage, "selector": selector,

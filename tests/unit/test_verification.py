@@ -352,7 +352,7 @@ FAULTS: list[tuple[Callable[[Net], None], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("alter", "red"), FAULTS, ids=[alter.__name__ for alter, _ in FAULTS])
+@pytest.mark.parametrize(("alter", "red"), FAULTS, ids=[alter.__name__ for alter, _red in FAULTS])
 def test_each_fault_turns_its_rows_red(net: Net, alter: Callable[[Net], None], red: set[str]) -> None:
     alter(net)
     rows = net.verify()

@@ -99,7 +99,7 @@ def serving(handle: Callable[[socket.socket], None], family: int = socket.AF_INE
     def run() -> None:
         while not ended.is_set():
             try:
-                connection, _ = listener.accept()
+                connection, _address = listener.accept()
             except OSError:
                 return
             open_ones.append(connection)
