@@ -3,7 +3,8 @@
 #
 #   make demo       an internet of its own on this machine, and site.yml on blank hosts in it
 #   make demo-down  take it away again
-#   make test       lint, unit, sanity and molecule, each also by its own name
+#   make test       lint, unit, sanity, molecule and integration, each also by its own name
+#   make kills      the long form: site.yml killed after each changed task in turn
 #
 # Each line is a command that a person can type, after: . .venv/bin/activate
 
@@ -27,7 +28,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit sanity molecule lock clean
+.PHONY: help setup packages demo demo-down test lint unit sanity molecule integration kills lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,7 +72,7 @@ demo-down:
 # --- the tests ---
 
 test: setup
-	@tests/run-stages lint unit sanity molecule
+	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint unit sanity molecule integration
 
 LINT := lint-ruff lint-mypy lint-yaml lint-ansible lint-docs lint-changelog lint-reuse lint-build
 .PHONY: $(LINT)
@@ -125,6 +126,13 @@ sanity: setup
 
 molecule: setup
 	molecule test --all
+
+# Takes the lab as it is; on hosts that molecule has built it is faster.
+integration: setup
+	python -m pytest tests/integration
+
+kills: setup
+	KILLS=all python -m pytest tests/integration/test_7_blank.py
 
 clean:
 	rm -rf .venv .cache .ansible

@@ -101,6 +101,8 @@ def _apply(entry: Mapping[str, Any], check: bool) -> dict[str, str] | None:
         write_file(path, entry["data"], entry["mode"], entry["owner"], entry["group"])
     if same:
         return {"before": _facts(had), "after": _facts(facts)}
+    if not entry["mode"] & 0o077:  # what others must not read is not for a log either
+        return {"before": before and "(content that is not shown)\n", "after": "(other content that is not shown)\n"}
     return {"before": before, "after": entry["data"].decode()}
 
 
@@ -117,7 +119,9 @@ def _content(path: str) -> bytes:
 
 
 def _text(path: str, status: os.stat_result | None) -> str:
-    return _content(path).decode("utf-8", "replace") if status and stat.S_ISREG(status.st_mode) else ""
+    if not status or not stat.S_ISREG(status.st_mode):
+        return ""
+    return _content(path).decode("utf-8", "replace") if status.st_mode & 0o077 else "(content that is not shown)\n"
 
 
 def _facts(facts: tuple[int, int, int] | None) -> str:

@@ -17,16 +17,16 @@ from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneEr
 
 def test_files_are_written_once_with_their_mode(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file"
-    entry = {"path": str(path), "content": "text\n", "mode": "0600"}
+    entry = {"path": str(path), "content": "text\n", "mode": "0640"}
     checked = text_files.apply([entry], check=True)
     assert checked["changed"] and not path.parent.exists()
     assert text_files.apply([entry]) == checked
     assert checked["diff"] == [{"before_header": str(path), "after_header": str(path), "before": "", "after": "text\n"}]
-    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("text\n", 0o600)
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("text\n", 0o640)
     assert text_files.apply([entry]) == {"changed": False, "paths": [], "diff": []}
     path.chmod(0o644)
     assert "mode 0644" in text_files.apply([entry])["diff"][0]["before"]
-    assert path.stat().st_mode & 0o7777 == 0o600
+    assert path.stat().st_mode & 0o7777 == 0o640
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
@@ -113,3 +113,12 @@ def test_the_program_runs_from_what_is_installed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(program), "sign", "--config", str(config)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "") and "signature_validity" in done.stderr
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_the_diff_of_a_private_file_does_not_show_its_content(tmp_path: Path) -> None:
+    path = str(tmp_path / "key")
+    for content in ("secret one\n", "secret two\n"):
+        done = text_files.apply([{"path": path, "content": content, "mode": "0600"}])
+        assert done["changed"] and "secret" not in str(done)
+    done = text_files.apply([{"path": path, "state": "absent"}])
+    assert done["changed"] and "secret" not in str(done)

@@ -1,0 +1,22 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab for the tests of this directory: up, its internet set up.  The files run in the order of their names."""
+from __future__ import annotations
+
+import pytest
+from lab_client import good, lab, playbook, registrar, site, verify
+
+
+@pytest.fixture(scope="session")
+def internet() -> None:
+    """The lab's own hosts, whatever state they were in."""
+    lab("up", seconds=900)
+    good(playbook("tests/lab/lab.yml"))
+
+
+@pytest.fixture(scope="session")
+def converged(internet: None) -> None:
+    """The managed hosts as site.yml leaves them, with the DS in the parent, and all green from outside."""
+    if verify().status:  # they are not, or somebody else has them
+        for step in (site, registrar, verify):
+            good(step())

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests do with the lab: run playbooks, run commands on its hosts, wait for facts."""
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = ROOT / ".venv" / "bin"
+INVENTORY = ("-i", str(ROOT / "examples" / "inventory.yml"), "-i", str(ROOT / "tests" / "lab" / "inventory.yml"))
+ZONE, MX = "pyon.example", "g.pyon.example"
+VPS, HOME, PEER, ACME, ROOTNS = "vps.pyon.example", "home.pyon.example", "peer.example", "acme.example", "rootns.example"
+ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11")}
+_RECAP = re.compile(r"^(\S+)\s+: ((?:\w+=\d+\s*)+)$", re.MULTILINE)
+T = TypeVar("T")
+
+
+@dataclass
+class Run:
+    """A finished playbook: exit status, what it printed, and the recap of each host."""
+
+    status: int
+    output: str
+    recap: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def total(self, what: str) -> int:
+        """The sum of a figure of the recap ("changed", "failed") over all hosts."""
+        return sum(figures[what] for figures in self.recap.values())
+
+
+def playbook(name: str, *arguments: str, seconds: float = 900, environment: dict[str, str] | None = None) -> Run:
+    """Run the playbook `name` (of the collection, or a path) on the lab's inventory."""
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
+           "ANSIBLE_CONFIG": str(ROOT / "examples" / "ansible.cfg"), "ANSIBLE_HOME": str(ROOT / ".cache" / "ansible"),
+           **(environment or {})}
+    done = subprocess.run([str(BIN / "ansible-playbook"), *INVENTORY, name, *arguments], cwd=ROOT, env=env, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+                          check=False, start_new_session=True)
+    recap = {host: {key: int(value) for key, value in (pair.split("=") for pair in figures.split())}
+             for host, figures in _RECAP.findall(done.stdout)}
+    return Run(done.returncode, done.stdout, recap)
+
+
+def good(done: Run) -> Run:
+    """`done`, which ended well; else all that it printed."""
+    assert done.status == 0, done.output
+    return done
+
+
+def site(*arguments: str, **options: object) -> Run:
+    """Run site.yml."""
+    return playbook("selfhost.dane.site", *arguments, **options)  # type: ignore[arg-type]
+
+
+def verify(*arguments: str) -> Run:
+    """Run verify.yml."""
+    return playbook("selfhost.dane.verify", *arguments)
+
+
+def registrar(*arguments: str) -> Run:
+    """Have the registrar of the lab put the zone's DS into its parent."""
+    return playbook(str(ROOT / "tests" / "lab" / "registrar.yml"), *arguments)
+
+
+def lab(*arguments: str, seconds: float = 300) -> str:
+    """Run the lab's own command."""
+    return subprocess.run([str(ROOT / "tests" / "lab" / "lab"), *arguments], check=True, text=True, capture_output=True,
+                          timeout=seconds).stdout
+
+
+def blank() -> None:
+    """Make the managed hosts blank; the parent has no DS for a key that is lost with them."""
+    lab("reset", VPS, HOME)
+    good(registrar("-e", '{"registrar_ds": []}'))
+
+
+def on(host: str, command: str, *, seconds: float = 60, stdin: str = "", check: bool = True) -> str:
+    """What the shell `command` prints on `host` of the lab (both streams)."""
+    done = subprocess.run([str(ROOT / "tests" / "lab" / "lab"), "exec", host, "sh", "-c", command], input=stdin, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{host}: {shlex.quote(command)} ended with {done.returncode}: {done.stdout}")
+    return done.stdout
+
+
+def wait_for(fact: Callable[[], T], what: str, seconds: float = 30) -> T:
+    """Look until `fact()` is true (any truthy value), at most `seconds`; say what was awaited and last seen."""
+    end = time.monotonic() + seconds
+    while True:
+        last = fact()
+        if last:
+            return last
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds:g} seconds; last seen: {last!r}")
+        time.sleep(0.2)

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lifetimes of minutes and no controller: the hosts' own timers sign and renew, and no DANE sender notices."""
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+from lab_client import ADDRESSES, MX, PEER, VPS, ZONE, good, on, playbook, site, verify, wait_for
+
+pytestmark = pytest.mark.usefixtures("converged")
+LIFETIME = 120  # seconds of a certificate
+SHORT = ("-e", '{"dane_policy": {"signature_validity": 3600, "signature_renewal": 40, "timer_interval": 10}}',
+         "-e", '{"dane_zones": {"pyon.example": {"primary": "vps.pyon.example", "secondaries": ["home.pyon.example"], "ttl": 10,'
+               ' "expire": 600, "mx": {"g.pyon.example": 10}}}}')
+PORTS = [(MX, 25), (MX, 443), (ZONE, 443)]
+
+
+@pytest.fixture(scope="module")
+def short() -> Iterator[None]:
+    """Certificates of two minutes, signatures renewed every 40 seconds, timers every 10."""
+    good(playbook("tests/lab/lab.yml", "-e", f"lab_certificate_seconds={LIFETIME}"))
+    on(VPS, f"rm /var/lib/selfhost-dane/live/{MX} /var/lib/selfhost-dane/live/{ZONE}")
+    yield
+    assert playbook("tests/lab/lab.yml").status == 0
+
+
+def presented(name: str, port: int, address: str) -> tuple[str, str]:
+    """Fingerprint and SPKI of the leaf that is presented."""
+    host = f"[{address}]" if ":" in address else address
+    start = "-starttls smtp" if port == 25 else ""
+    leaf = f"openssl s_client -connect {host}:{port} {start} -servername {name} </dev/null 2>/dev/null"
+    out = on(PEER, f"{leaf} | tee /tmp/leaf | openssl x509 -noout -fingerprint -sha256; openssl x509 -in /tmp/leaf -noout -pubkey | sha256sum")
+    fingerprint, spki = out.splitlines()
+    return fingerprint, spki
+
+
+def everything() -> dict[tuple[str, int, str], tuple[str, str]]:
+    return {(name, port, address): presented(name, port, address) for name, port in PORTS for address in ADDRESSES[VPS]}
+
+
+def signed_at() -> str:
+    """The inception of the signature of the SOA."""
+    return on(PEER, f"dig +norec +dnssec +noall +answer @{ADDRESSES[VPS][0]} {ZONE} SOA").split("RRSIG")[1].split()[5]
+
+
+class Watcher(threading.Thread):
+    """A DANE sender that looks again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop = threading.Event()
+        self.seen: list[str] = []
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            for family in ("ipv4", "ipv6"):
+                self.seen.append(on(PEER, f"posttls-finger -c -a {family} -l dane -L summary {ZONE}", check=False))
+            self.stop.wait(0.5)
+
+
+def test_the_timers_renew_and_re_sign_without_a_controller(short: None) -> None:
+    good(site(*SHORT))
+    on(PEER, f"unbound-control flush_zone {ZONE}")
+    before, signature = everything(), signed_at()
+    tlsa = on(PEER, f"dig +short TLSA _25._tcp.{MX} | sort")
+    watcher = Watcher()
+    watcher.start()
+    try:
+        wait_for(lambda: all(now[0] != before[where][0] for where, now in everything().items()), "a new certificate on every port",
+                 LIFETIME + 30)
+        wait_for(lambda: signed_at() != signature, "a new signature", 90)
+    finally:
+        watcher.stop.set()
+        watcher.join()
+    for where, now in everything().items():
+        assert now[1] == before[where][1], f"the key of {where} has changed"
+    assert on(PEER, f"dig +short TLSA _25._tcp.{MX} | sort") == tlsa
+    bad = [said for said in watcher.seen if "Verified TLS connection established" not in said]
+    assert len(watcher.seen) > 20
+    # sendmail's restart refuses connections for a moment: a sender tries again; a mismatch it would not forgive
+    untrusted = [said for said in bad if not re.search("Connection refused|lost connection|Connection timed out|Connection reset", said)]
+    assert not untrusted, untrusted
+    print(f"{len(watcher.seen)} looks, {len(bad)} during a restart of sendmail, {len(untrusted)} DANE failures")
+
+
+def test_the_normal_times_come_back(converged: None) -> None:
+    on(VPS, f"rm -f /var/lib/selfhost-dane/live/{MX} /var/lib/selfhost-dane/live/{ZONE}")
+    good(site())
+    on(PEER, f"unbound-control flush_zone {ZONE}")
+    assert verify().status == 0
+    assert site("--check").total("changed") == 0

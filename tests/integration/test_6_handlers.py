@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Without any one of its handlers the collection does not mend what the handler is there for, and says so.
+
+The tests that are red then are test_daemons_killed_by_hand_are_found_and_started and, for zones and timers, those here.
+"""
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from lab_client import PEER, ROOT, VPS, ZONE, good, on, site, verify
+
+pytestmark = pytest.mark.usefixtures("converged")
+# what makes the observation notify the handler
+FAULTS = {
+    "Restart apache": "systemctl stop apache2",
+    "Restart sendmail": "systemctl stop sendmail",
+    "Restart nsd": "systemctl stop nsd",
+    "Restart unbound": "systemctl stop unbound",
+    "Restart the renewal timer": "systemctl stop selfhost-dane-renew.timer",
+    "Re-sign zone": f"rm /var/lib/nsd/selfhost-dane/{ZONE}.signed",
+}
+CHECKS = {"Check the configuration of apache before it is stopped"}  # comes before a handler; mends nothing itself
+
+
+def handlers() -> dict[str, Path]:
+    """Each handler of the collection and the file that it is in."""
+    return {handler["name"]: file for file in sorted(ROOT.glob("roles/*/handlers/main.yml")) for handler in yaml.safe_load(file.read_text())}
+
+
+def test_every_handler_has_a_fault() -> None:
+    assert set(handlers()) == {*FAULTS, *CHECKS}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_without_the_handler_the_fault_is_not_mended(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "ansible_collections" / "selfhost" / "dane"
+    copy.mkdir(parents=True)
+    for part in ("galaxy.yml", "meta", "playbooks", "plugins", "roles"):
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, copy / part)
+    file = copy / handlers()[name].relative_to(ROOT)
+    kept, found = re.subn(rf"(?ms)^- name: {re.escape(name)}$.*?(?=^- name: |\Z)", "", file.read_text())
+    assert found == 1
+    file.write_text(kept if "- name" in kept else "[]\n")
+    on(VPS, FAULTS[name])
+    done = site("--limit", VPS, environment={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+    assert done.status != 0 and name in done.output, done.output
+
+
+def test_with_all_handlers_all_is_mended() -> None:
+    for command in FAULTS.values():
+        on(VPS, command)
+    good(site())
+    on(PEER, f"unbound-control flush_zone {ZONE}")
+    good(verify())
+    assert on(VPS, "systemctl is-active selfhost-dane-renew.timer") == "active\n"
