@@ -78,8 +78,7 @@ def test_the_timers_renew_and_re_sign_without_a_controller(short: None) -> None:
     watcher = Watcher()
     watcher.start()
     try:
-        wait_for(lambda: renewed(), "a new certificate on every port",
-                 LIFETIME + 30)
+        wait_for(renewed, "a new certificate on every port", LIFETIME + 30)
         wait_for(lambda: signed_at() != signature, "a new signature", 90)
     finally:
         watcher.stop.set()
