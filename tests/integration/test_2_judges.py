@@ -7,7 +7,7 @@ import re
 import uuid
 
 import pytest
-from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, good, on, registrar, wait_for
+from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, good, on, playbook, registrar, wait_for
 
 pytestmark = pytest.mark.usefixtures("converged")
 WEB = (MX, ZONE)
@@ -106,3 +106,7 @@ def test_with_the_wrong_ds_nothing_resolves() -> None:
     finally:
         good(registrar())
     assert re.search(r"flags:[^;]* ad[ ;]", on(PEER, f"dig +adflag {MX} A"))
+
+
+def test_nothing_but_the_package_proxy_can_be_reached_from_the_hosts() -> None:
+    good(playbook("tests/lab/hermetic.yml"))
