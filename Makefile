@@ -132,7 +132,7 @@ integration: setup
 	python -m pytest tests/integration
 
 kills: setup
-	KILLS=all python -m pytest tests/integration/test_6_blank.py
+	python -m pytest -s tests/integration/kills.py
 
 clean:
 	rm -rf .venv .cache .ansible
