@@ -32,10 +32,15 @@ def test_killed_after_every_changed_task_in_turn_and_completed(internet: None, t
     """One pair of hosts, and each run is killed after its first changed task: each next run takes up what the last one left."""
     blank()
     killed: list[str] = []
-    while names := killed_site(1, tmp_path / "changed"):
-        killed += names
-        print(f"{len(killed)}: killed after changed task {names[0].split(' ', 1)[1]}", flush=True)
-        assert len(killed) < 200, "it does not come to an end"
+    after = 1
+    while len(names := killed_site(after, tmp_path / "changed")) == after:
+        name = names[-1].split(" ", 1)[1]
+        # an observation that was killed before its handler ran is made again: go one task further
+        after = after + 1 if name in killed else 1
+        if name not in killed:
+            killed.append(name)
+            print(f"{len(killed)}: killed after changed task {name}", flush=True)
+        assert after < 20, f"it does not get beyond {name}"
     complete(killed[-1])
     print(f"{len(killed)} kills, completed", flush=True)
 
