@@ -99,15 +99,15 @@ def merge(record: Json, zones: list[Json], reports: list[Json], forget: list[str
 def _backend(entry: Json, remembered: Json, said: dict[str, Json]) -> Backend:
     """What is known of one backend of an owner: from its report of this run, else from what is remembered of it."""
     host, name = entry["host"], entry["certificate"]
-    known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": [], "live": ""})
+    known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": []})
     keys = tuple(key["spki"] for key in known["keys"])
     if host not in said:
-        return Backend(host, False, keys, known["live"])
+        return Backend(host, False, keys)
     presented = tuple(
         Presented(f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"])
         for certificate in said[host]["certificates"] if certificate["name"] == name
         for seen in certificate["endpoints"] if (seen["service"], seen["port"]) == (entry["service"], entry["port"]))
-    return Backend(host, True, keys, known["live"], bool(said[host]["timers"]["renew"]), presented)
+    return Backend(host, True, keys, bool(said[host]["timers"]["renew"]), presented)
 
 
 def update(path: str, host: str, zones: list[Json], reports: list[Json], forget: list[str], now: int,

@@ -25,14 +25,13 @@ class Presented:
 class Backend:
     """A managed host that answers for an owner, as it was last heard.
 
-    `heard`: it has reported in this run.  `keys`: the SPKI digests of the keys on its disk, oldest first.  `live`: the
-    digest of the key that its services read, "" where there is none.  `renews`: its renewal timer is active.
+    `heard`: it has reported in this run.  `keys`: the SPKI digests of the keys on its disk, oldest first.  `renews`: its
+    renewal timer is active.
     """
 
     host: str
     heard: bool
     keys: tuple[str, ...] = ()
-    live: str = ""
     renews: bool = False
     presented: tuple[Presented, ...] = ()
 
