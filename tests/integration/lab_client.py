@@ -19,6 +19,7 @@ INVENTORY = ("-i", str(ROOT / "examples" / "inventory.yml"), "-i", str(ROOT / "t
 ZONE, MX = "pyon.example", "g.pyon.example"
 VPS, HOME, PEER, ACME, ROOTNS = "vps.pyon.example", "home.pyon.example", "peer.example", "acme.example", "rootns.example"
 ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11")}
+SIGNED = f"/var/lib/nsd/selfhost-dane/{ZONE}.signed"
 _RECAP = re.compile(r"^(\S+)\s+: ((?:\w+=\d+\s*)+)$", re.MULTILINE)
 T = TypeVar("T")
 
@@ -101,3 +102,23 @@ def wait_for(fact: Callable[[], T], what: str, seconds: float = 30) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {seconds:g} seconds; last seen: {last!r}")
         time.sleep(0.2)
+
+
+def alter_zone(script: str, everywhere: bool = True, ahead: int = 1) -> None:
+    """Sign the zone anew on the primary with its text altered by the sed `script`, its serial `ahead`, as a stranger's hand would.
+
+    Then wait until all name servers serve it, or without `everywhere` the primary alone.
+    """
+    old = on(PEER, f"dig +short +norec @{ADDRESSES[VPS][0]} {ZONE} SOA")
+    on(VPS, f"""set -e
+        cd $(mktemp -d)
+        key=$(ls /var/lib/selfhost-dane/zones/{ZONE}/key/*.private)
+        ldns-read-zone -s {SIGNED} | sed -E '{script}' > zone
+        serial=$(awk '$4 == "SOA" {{print $7; exit}}' zone)
+        sed -i "s/ $serial / $((serial + {ahead})) /" zone
+        ldns-signzone -f signed zone ${{key%.private}}
+        cat signed > {SIGNED}
+        nsd-control reload {ZONE}""")
+    for address in ADDRESSES[VPS] + (ADDRESSES[HOME] if everywhere else ()):
+        wait_for(lambda asked=address: on(PEER, f"dig +short +norec @{asked} {ZONE} SOA") not in ("", old), f"{address} serves the altered zone")
+    on(PEER, f"unbound-control flush_zone {ZONE}")

@@ -3,8 +3,12 @@
 """What is wrong is named in one sentence, and whatever runs goes on as it was."""
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, good, on, site
+import yaml
+from lab_client import ADDRESSES, HOME, INVENTORY, MX, PEER, SIGNED, VPS, ZONE, alter_zone, good, on, site, wait_for
 
 pytestmark = pytest.mark.usefixtures("converged")
 STATE = "/var/lib/selfhost-dane"
@@ -50,6 +54,25 @@ def test_a_key_that_is_not_as_it_must_be_is_named(spoil: str, mend: str, said: s
         assert running() == before
     finally:
         on(VPS, mend)
+
+
+def test_a_serial_that_is_lower_than_a_secondarys_is_named_with_its_cure() -> None:
+    """The primary got an old zone back, of which its secondary has a later one."""
+    on(VPS, f"cp -a {SIGNED} /root/kept")
+    alter_zone("s/^$//", ahead=30)
+    later = int(on(PEER, f"dig +short +norec @{ADDRESSES[HOME][0]} {ZONE} SOA").split()[2])
+    on(VPS, f"cat /root/kept > {SIGNED}; rm /root/kept; nsd-control reload {ZONE}")
+    wait_for(lambda: f" {later} " not in on(PEER, f"dig +short +norec @{ADDRESSES[VPS][0]} {ZONE} SOA"), "the primary serves the old zone")
+    before = running()
+    done = site("--limit", VPS)
+    assert done.status == 2 and f"serves serial {later}" in done.output and f"set serial of the zone to {later + 1}" in done.output, done.output
+    assert running() == before
+    zones = yaml.safe_load(Path(INVENTORY[1]).read_text())["all"]["vars"]["dane_zones"]
+    zones[ZONE]["serial"] = later + 1
+    cure = ("-e", json.dumps({"dane_zones": zones}))
+    good(site(*cure))
+    assert good(site("--check", *cure)).total("changed") == 0
+    good(site())
 
 
 def test_an_unsupported_system_is_named_and_the_others_go_on() -> None:
