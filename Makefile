@@ -4,7 +4,7 @@
 #   make demo       an internet of its own on this machine, and site.yml on blank hosts in it
 #   make demo-down  take it away again
 #   make test       lint, unit, sanity, molecule and integration, each also by its own name
-#   make kills      the long form: site.yml killed after each changed task in turn
+#   make kills      the long form (two hours): site.yml killed after each changed task in turn
 #
 # Each line is a command that a person can type, after: . .venv/bin/activate
 
