@@ -233,6 +233,7 @@ def next_serial(last: int | None, now: int, floor: int) -> int:
     """The serial to publish: the latest of `last` + 1, `now` (unix seconds) and `floor` (0: none), by RFC 1982."""
     result = now % SERIAL_BITS if last is None else (last + 1) % SERIAL_BITS
     for candidate in (now % SERIAL_BITS, floor):
-        if candidate and serial_after(candidate, result):
+        # what is after the one that comes next need not be after the last one
+        if candidate and serial_after(candidate, result) and (last is None or serial_after(candidate, last)):
             result = candidate
     return result

@@ -137,7 +137,8 @@ def test_serial_order(left: int, right: int, after: bool) -> None:
 
 @pytest.mark.parametrize(("last", "now", "floor", "serial"), [(None, 1795000000, 0, 1795000000), (1795000000, 1795000000, 0, 1795000001),
                                                               (1795000009, 1795000000, 0, 1795000010), (5, 100, 2000, 2000), (2100, 100, 2000, 2101),
-                                                              (4294967295, 1795000000, 0, 1795000000), (None, 1795000000, 4294967295, 1795000000)])
+                                                              (4294967295, 1795000000, 0, 1795000000), (None, 1795000000, 4294967295, 1795000000),
+                                                              (0, 0, 2147483648, 1), (2147483649, 2, 1, 2147483650)])
 def test_next_serial(last: int | None, now: int, floor: int, serial: int) -> None:
     assert zone.next_serial(last, now, floor) == serial
 
