@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import DaneError, printable
 from .tls_client import SERVICES
@@ -27,7 +28,7 @@ ERRORS_SHOWN = 20
 DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_postmaster", "dane_resolver",
-                    "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget")
+                    "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 RECORD_TYPES = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SRV", "SSHFP", "TXT")
@@ -45,6 +46,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_]+([.+-][A-Za-z0-9_]+)*")
 _MAILBOX = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _URL = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+_TARGET = re.compile(r"(https?)://([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(/([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?")  # RFC 3986, without '
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END CERTIFICATE-----\n")
 _DIRECTIVE = re.compile(r"\$(INCLUDE|ORIGIN|TTL|GENERATE)", re.IGNORECASE)
 _ANCHOR = re.compile(r"(\.|[A-Za-z0-9.-]+)(?:[ \t]+[0-9]{1,10})?(?:[ \t]+IN)?[ \t]+DS[ \t]+"
@@ -179,6 +181,7 @@ class Model:
     policy: dict[str, int]
     verify: dict[str, str]
     forget: list[str]
+    redirects: dict[str, str]
 
     def zone_of(self, name: str) -> Zone | None:
         """The deepest zone that `name` lies in."""
@@ -848,6 +851,22 @@ def _forget(judge: _Judge, value: Any) -> list[str]:
     return [owner for owner in owners if isinstance(owner, str)]
 
 
+def _redirects(judge: _Judge, value: Any) -> dict[str, str]:
+    redirects: dict[str, str] = {}
+    for key, target in judge.table("dane_redirects", value).items():
+        name = judge.name("dane_redirects", key)
+        where = f"dane_redirects, {name}"
+        match = _TARGET.fullmatch(target) if isinstance(target, str) and len(target) <= 500 else None
+        if name in redirects:
+            judge.say("dane_redirects", f"{name} is there more than once", "keep one")
+        if name and (match is None or int(match.group(3) or 443) not in range(1, 65536)):
+            judge.say(where, f"{show(target)} is not a plain http or https URL",
+                      "write one such as https://elsewhere.example/base, without user, query and fragment")
+        elif name and match and judge.name(f"{where}, host of the target", match.group(2)):
+            redirects[name] = str.__str__(target)
+    return redirects
+
+
 # --- what follows from them ------------------------------------------------------------------------------------------
 
 def _judge_mail(judge: _Judge, model: Model) -> None:
@@ -902,6 +921,31 @@ def _judge_endpoints(judge: _Judge, model: Model) -> None:
             if hosts - there:
                 judge.say(f"dane_certificates, name {name}", f"port {port} is presented by {', '.join(sorted(there))} alone, but the name has the addresses of "
                           f"{', '.join(sorted(hosts - there))} too", "give all certificates of a name the same hosts, or use two names")
+
+
+def _judge_redirects(judge: _Judge, model: Model) -> None:
+    """Each name is one of ours with https, and nobody is sent round in a circle."""
+    ports = {name: {one.services["https"] for one in model.presenting(name, "https")} for name in model.redirects}
+    known = [name for one in model.certificates.values() if "https" in one.services for name in one.names]
+    for name in model.redirects:
+        if not ports[name]:
+            judge.say(f"dane_redirects, {name}", "no certificate of this name has the service https", did_you_mean(name, known, "the names with https are"))
+
+    def following(name: str) -> str | None:
+        """The name of the model to which `name` sends, where apache sends on."""
+        target = urlsplit(model.redirects[name])
+        host = (target.hostname or "").removesuffix(".")
+        port = target.port or (443 if target.scheme == "https" else 80)
+        return host if host in ports and port in ports[host] | {80} else None
+
+    circles: set[str] = set()
+    for name in sorted(model.redirects):
+        way = [name]
+        while (after := following(way[-1])) is not None and after not in way:
+            way.append(after)
+        if after == name and name not in circles:
+            judge.say(f"dane_redirects, {name}", f"it leads back to itself ({' -> '.join([*way, name])})", "send one of them elsewhere or delete it")
+            circles.update(way)
 
 
 def _addresses(model: Model) -> dict[str, tuple[list[str], list[str], str]]:
@@ -1114,9 +1158,11 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
     mailboxes, postmaster = _mailboxes(judge, shared.get("dane_mailboxes"), shared.get("dane_postmaster"))
     model = Model(hosts, zones, certificates, _acme(judge, shared.get("dane_acme")), mailboxes, postmaster,
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
-                  _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")))
+                  _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
+                  _redirects(judge, shared.get("dane_redirects")))
     _judge_mail(judge, model)
     _judge_endpoints(judge, model)
+    _judge_redirects(judge, model)
     for zone in model.zones.values():
         _make_records(judge, model, zone)
     for zone in model.zones.values():
@@ -1186,7 +1232,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "certificates": [{"name": one.name, "names": list(one.names), "algorithm": one.algorithm,
                           "services": [{"service": service, "port": port, "name": name}
                                        for service, port in sorted(one.services.items()) for name in one.names]} for one in mine],
-        "web": [{"name": name, "certificate": one.name, "port": one.services["https"]}
+        "web": [{"name": name, "certificate": one.name, "port": one.services["https"], "redirect": model.redirects.get(name, "")}
                 for one in mine if "https" in one.services for name in one.names],
         "mail": _mail(model, host),
         "verify": dict(model.verify),

@@ -92,6 +92,12 @@ def on(host: str, command: str, *, seconds: float = 60, stdin: str = "", check: 
     return done.stdout
 
 
+def tlsa(name: str, port: int) -> list[str]:
+    """The TLSA data that a validating resolver serves."""
+    answer = on(PEER, f"dig +noall +answer +adflag TLSA _{port}._tcp.{name}")
+    return re.findall(r"\sTLSA\s+(\d \d \d [0-9A-F ]+)$", answer, re.MULTILINE)
+
+
 def wait_for(fact: Callable[[], T], what: str, seconds: float = 30) -> T:
     """Look until `fact()` is true (any truthy value), at most `seconds`; say what was awaited and last seen."""
     end = time.monotonic() + seconds

@@ -7,16 +7,10 @@ import re
 import uuid
 
 import pytest
-from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, good, on, playbook, registrar, wait_for
+from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, good, on, playbook, registrar, tlsa, wait_for
 
 pytestmark = pytest.mark.usefixtures("converged")
 WEB = (MX, ZONE)
-
-
-def tlsa(name: str, port: int) -> list[str]:
-    """The TLSA data that a validating resolver serves."""
-    answer = on(PEER, f"dig +noall +answer +adflag TLSA _{port}._tcp.{name}")
-    return re.findall(r"\sTLSA\s+(\d \d \d [0-9A-F ]+)$", answer, re.MULTILINE)
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

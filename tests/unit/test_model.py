@@ -76,6 +76,7 @@ def good() -> dict[str, dict[str, Any]]:
                           "trust_anchors": [f". IN DS 12345 13 2 {SHA256}"], "insecure_reverse": True},
         "dane_policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600},
         "dane_vantage": "peer.example",
+        "dane_redirects": {"g.pyon.example": "https://elsewhere.example/base"},
     }
     return {
         "vps.pyon.example": {**shared, "dane_ipv4": ["198.51.100.10"], "dane_ipv6": ["2001:db8:51::10"]},
@@ -267,6 +268,33 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("port text", ((*CERT, "services"), {"smtp": 25, "https": "https"}), ("services, https: https is not a whole number",)),
     ("port 80", ((*CERT, "services"), {"smtp": 25, "https": 80}), ("port 80 answers ACME challenges and redirects to https; choose another port",)),
     ("no port", ((*CERT, "services"), {"smtp": 25, "https": None}), ("services, https: it has no port; write https: 443",)),
+    # redirects
+    ("redirect of a name without https", both(((*CERT, "services"), {"smtp": 25}), (("dane_redirects", "g.pyon.example"), "https://elsewhere.example")),
+     ("dane_redirects, g.pyon.example: no certificate of this name has the service https; did you mean pyon.example?",)),
+    ("redirect of a foreign name", (("dane_redirects", "kodema.example"), "https://elsewhere.example"),
+     ("dane_redirects, kodema.example: no certificate of this name has the service https; did you mean kodama.example?",)),
+    ("redirect twice", (("dane_redirects",), dict.fromkeys(("pyon.example", "PYON.example."), "https://elsewhere.example")),
+     ("dane_redirects: pyon.example is there more than once; keep one",)),
+    *((f"redirect to {kind}", (("dane_redirects", "pyon.example"), target),
+       ("dane_redirects, pyon.example: ", "is not a plain http or https URL; write one such as https://elsewhere.example/base, without user"))
+      for kind, target in {
+          "nothing": None, "a path": "/base", "a name": "elsewhere.example", "a number": 5, "a list": ["https://elsewhere.example"],
+          "another scheme": "ftp://elsewhere.example/", "a script": "javascript:alert(1)", "no scheme": "//elsewhere.example/", "no host": "https:///base",
+          "a user": "https://kato@elsewhere.example/", "a password": "https://a:b@elsewhere.example/", "a fragment": "https://elsewhere.example/#a",
+          "a query": "https://elsewhere.example/?a", "a header": "https://elsewhere.example/\r\nSet-Cookie: a=b", "a line": "https://elsewhere.example/\n",
+          "a quote": 'https://elsewhere.example/" [R=200]', "an apostrophe": "https://elsewhere.example/'", "a blank": "https://elsewhere.example/a b",
+          "a backslash": "https://elsewhere.example\\@evil.example/", "a variable": "https://elsewhere.example/%{ENV:PATH}",
+          "a map": "https://elsewhere.example/${a:b}", "half an octet": "https://elsewhere.example/%2", "a port beyond": "https://elsewhere.example:65536/",
+          "port 0": "https://elsewhere.example:0/", "an address": "https://[2001:db8::1]/", "a letter": "https://elsewhere.example/\u00e9",
+          "a long one": f"https://elsewhere.example/{'a' * 500}"}.items()),
+    ("redirect to no domain name", (("dane_redirects", "pyon.example"), "https://else--where..example/"),
+     ("dane_redirects, pyon.example, host of the target: else--where..example is not a domain name",)),
+    ("redirect to an IPv4 address", (("dane_redirects", "pyon.example"), "https://198.51.100.1/"), ("198.51.100.1 ends in a number",)),
+    ("redirect to itself", (("dane_redirects", "pyon.example"), "http://PYON.example./base"),
+     ("dane_redirects, pyon.example: it leads back to itself (pyon.example -> pyon.example); send one of them elsewhere or delete it",)),
+    ("redirects in a circle", (("dane_redirects",), {"g.pyon.example": "https://kodama.example/", "kodama.example": "http://pyon.example/a",
+                                                     "pyon.example": "https://kodama.example:443/"}),
+     ("dane_redirects, kodama.example: it leads back to itself (kodama.example -> pyon.example -> kodama.example); send one of them",)),
     # values for zone files
     ("newline", record("x", "TXT", "a\nb"), ("(x TXT): the value has '\\n', which must not be in it; write plain printable ASCII",)),
     ("quote", record("x", "TXT", '"v=DKIM1"'), ("(x TXT): the value has '\"', which must not be in it", "quoting and escaping are done for you")),
@@ -470,8 +498,8 @@ def test_the_example_is_the_server_of_the_talk() -> None:
              "services": [{"service": "https", "port": 443, "name": "g.pyon.example"}, {"service": "smtp", "port": 25, "name": "g.pyon.example"}]},
             {"name": "pyon.example", "names": ["pyon.example"], "algorithm": "ecdsa-p256",
              "services": [{"service": "https", "port": 443, "name": "pyon.example"}]}],
-        "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 443},
-                {"name": "pyon.example", "certificate": "pyon.example", "port": 443}],
+        "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 443, "redirect": ""},
+                {"name": "pyon.example", "certificate": "pyon.example", "port": 443, "redirect": ""}],
         "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
                  "mailboxes": ["kato"], "postmaster": "kato"},
         "verify": {"vantage": "localhost", "ca": ""},
@@ -513,6 +541,16 @@ def test_several_hosts_behind_one_name_and_zones_of_two_primaries() -> None:
     assert zone["soa"]["rname"] == "dns\\.master.pyon.example."
     assert slice_of(model, "vps.pyon.example")["mail"]["domains"] == ["g.pyon.example", "kodama.example", "pyon.example"]
     assert slice_of(model, "vps.pyon.example")["mail"]["postmaster"] == "alice"
+
+
+def test_a_redirect_is_of_its_name_on_each_host() -> None:
+    variables = good()
+    put(variables, ("dane_redirects",), {"Kodama.example.": "https://PYON.example:8443/a%20b/$1~;@", "g.pyon.example": "http://kodama.example"})
+    model = judge_model(variables)
+    for host in ("vps.pyon.example", "home.pyon.example"):
+        assert {one["name"]: one["redirect"] for one in slice_of(model, host)["web"]} == {
+            "pyon.example": "", "kodama.example": "https://PYON.example:8443/a%20b/$1~;@",
+            **({"g.pyon.example": "http://kodama.example"} if host == "vps.pyon.example" else {})}
 
 
 def test_two_algorithms_for_one_name() -> None:
@@ -612,6 +650,9 @@ def test_variables_of_others_are_not_looked_at() -> None:
     assert errors_of(variables) == []
 
 
+URL_CHARACTERS = {chr(code) for code in range(0x21, 0x7f)} - set("\"'#?<>[\\]^`{|}")
+
+
 def same_on_the_wire(variables: dict[str, dict[str, Any]]) -> int:
     """Judge what an accepted model yields: dnspython and zone.py read each record as what was meant.  The number of records."""
     count = 0
@@ -619,6 +660,7 @@ def same_on_the_wire(variables: dict[str, dict[str, Any]]) -> int:
     for host in variables:
         part = slice_of(model, host)
         assert json.loads(json.dumps(part)) == part
+        assert all(not set(one["redirect"]) - URL_CHARACTERS and (one["redirect"] + "http").startswith("http") for one in part["web"])
         for zone in part["primary_zones"]:
             checked = zone_text.checked(zone)
             for key in ("records", "mail_records"):
