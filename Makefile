@@ -74,7 +74,7 @@ demo-down:
 test: setup
 	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint unit sanity molecule integration
 
-LINT := lint-ruff lint-mypy lint-yaml lint-ansible lint-docs lint-changelog lint-reuse lint-build
+LINT := lint-ruff lint-mypy lint-yaml lint-ansible lint-docs lint-readmes lint-changelog lint-reuse lint-build
 .PHONY: $(LINT)
 lint: $(LINT)
 
@@ -97,6 +97,9 @@ lint-ansible: setup
 lint-docs: setup
 	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
 	@echo "$@: 1 passed, 0 failed"
+
+lint-readmes: setup
+	tests/role-readmes --check
 
 lint-changelog: setup
 	antsibull-changelog lint

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
@@ -71,6 +72,24 @@ def test_defaults_need_nothing_from_outside(role: Path) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     known = (f"{role.name}_", "inventory_hostname", "ansible_facts")
     assert [name for name in re.findall(r"{{\s*(\w*)", text) if not name.startswith(known)] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_the_example_of_the_readme_is_valid(role: Path) -> None:
+    """Plays that call the role, with variables that the argument specs of each role accept."""
+    shown = re.search(r"^## Example\n+```yaml\n(.*?)^```$", (role / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    called = set()
+    for play in yaml.safe_load(shown.group(1)):
+        assert {"name", "hosts", "tasks"} == set(play)
+        for task in play["tasks"]:
+            assert {"name", "ansible.builtin.import_role"} <= set(task) <= {"name", "ansible.builtin.import_role", "vars"}
+            name = task["ansible.builtin.import_role"]["name"].removeprefix("selfhost.dane.")
+            spec = load(ROOT / f"roles/{name}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+            result = ArgumentSpecValidator(spec).validate({key: [] if "{{" in str(value) else value for key, value in task.get("vars", {}).items()})
+            assert result.error_messages == []
+            called.add(name)
+    assert role.name in called
 
 
 def modules() -> set[str]:
