@@ -1,0 +1,297 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Until when a cache may hold an RRset, and so when a chain may go live: each rule with the case that it is there for."""
+from __future__ import annotations
+
+import pytest
+from ansible_collections.selfhost.dane.plugins.module_utils.history import (
+    LOST,
+    Answer,
+    History,
+    Opening,
+    Policy,
+    Server,
+    forgotten,
+    hold,
+    lost,
+    matches,
+    named,
+    observed,
+    opening,
+    pruned,
+    published,
+    served_until,
+)
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA
+from hypothesis import given
+from hypothesis import strategies as st
+
+P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_ttl=500, lost_ttl=70, lost_expire=700, lost_signature=5000)
+TTL = 30
+HOLD = 75                                      # max(60, 30 + 2 * 10 + 20) + 5
+EXPIRE, SIGNED = 400, 9000                     # SOA expire, and how long signatures are valid
+ONE, TWO = "198.51.100.1", "2001:db8::2"
+
+
+def record(digit: str, selector: int = 1, matching_type: int = 1) -> TLSA:
+    return TLSA(3, selector, matching_type, bytes.fromhex(digit * 64))
+
+
+A, B, C = record("a"), record("b"), record("c")
+OLD, NEW = frozenset({A}), frozenset({A, B})   # B is made the next key, and the chain of B is to go live
+
+
+def start(*addresses: str) -> History:
+    """The primary publishes OLD at 0, and `addresses` serve it."""
+    history = named(published(History(), OLD, TTL, SIGNED, EXPIRE, 0), addresses, (), 0)
+    return see(history, 0, **dict.fromkeys(addresses, OLD)) if addresses else history
+
+
+def see(history: History, now: int, **said: frozenset[TLSA]) -> History:
+    return observed(history, [Answer(address, records, TTL, SIGNED, EXPIRE) for address, records in said.items()], P, now)
+
+
+def publish(history: History, now: int, records: frozenset[TLSA] = NEW) -> History:
+    return published(history, records, TTL, SIGNED, EXPIRE, now)
+
+
+def opens(history: History) -> Opening:
+    return opening(frozenset({B}), history, P, scheduled=False)
+
+
+def both(history: History, now: int, records: frozenset[TLSA] = NEW) -> History:
+    return see(history, now, **{ONE: records, TWO: records})
+
+
+# --- matching (RFC 7671 section 8) ---
+
+@pytest.mark.parametrize(("records", "chain", "does"), [
+    ({A, B}, {B}, True),
+    ({A}, {B}, False),
+    (set(), {B}, True),
+    ({A, record("d", 0)}, {A}, False),         # a stale 3 0 1 beside a good 3 1 1
+    ({A, record("d", 0)}, {A, record("d", 0)}, True),
+    ({A, B}, set(), False),
+    ({A, TLSA(3, 1, 2, bytes(64))}, {A}, False),
+    (LOST, {A, B}, False),
+])
+def test_each_parameter_set_needs_a_record_that_matches(records: set[TLSA], chain: set[TLSA], does: bool) -> None:
+    assert matches(frozenset(records), frozenset(chain)) is does
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [(30, 75), (3600, 7205), (40, 85), (41, 87), (1, 46)])
+def test_hold_is_two_ttls_or_the_floors_and_a_session(ttl: int, seconds: int) -> None:
+    assert hold(ttl, P) == seconds
+
+
+# --- L(R, a) and E(C) ---
+
+def test_what_the_primary_publishes_must_match() -> None:
+    assert opens(start(ONE, TWO)) == Opening(None, ("the primary publishes the RRset 3 1 1 aaaaaaaa..",))
+
+
+def test_servers_that_are_seen_without_it_for_long_enough() -> None:
+    history = both(publish(start(ONE, TWO), 10), 20)
+    assert opens(both(history, 119)).time == 119 + EXPIRE + HOLD and len(opens(both(history, 119)).waits_for) == 2
+    done = both(history, 120)
+    assert opens(done) == Opening(120 + HOLD)
+    assert opening(frozenset({B}), done, P).time == 120 + HOLD + P.lead
+
+
+def test_the_first_answer_that_comes_late_enough_counts_and_later_ones_change_nothing() -> None:
+    history = both(both(publish(start(ONE, TWO), 10), 20), 150)
+    assert opens(both(history, 5000)) == opens(history) == Opening(150 + HOLD)
+
+
+def test_a_server_that_falls_back_starts_over() -> None:
+    history = both(both(publish(start(ONE, TWO), 10), 20), 120)
+    history = see(history, 130, **{TWO: OLD})
+    assert opens(history).time == 130 + EXPIRE + HOLD
+    assert opens(history).waits_for == (f"{TWO} may still serve the RRset 3 1 1 aaaaaaaa..",)
+    history = both(history, 140)
+    assert opens(both(history, 239)).time == 239 + EXPIRE + HOLD
+    assert opens(both(history, 240)) == Opening(240 + HOLD)
+
+
+def test_an_answer_without_it_before_it_was_replaced_is_of_a_server_that_is_behind() -> None:
+    history = publish(start(ONE, TWO), 10)     # TWO goes on with OLD
+    history = see(see(history, 300, **{ONE: NEW, TWO: OLD}), 500, **{ONE: NEW, TWO: OLD})
+    history = publish(history, 510, frozenset({B, C}))
+    rrset = next(rrset for rrset in history.rrsets if rrset.records == NEW)
+    assert TWO not in rrset.seen               # 210 seconds without NEW say nothing: it may fetch it yet
+    assert served_until(rrset, history.servers[1], P) == 510 + EXPIRE
+
+
+def test_a_server_that_is_silent_stops_at_expire_after_anybody_served_it() -> None:
+    history = publish(start(ONE, TWO), 10)
+    for now in (20, 120):
+        history = see(history, now, **{ONE: NEW})
+    assert opens(history).time == 10 + EXPIRE + HOLD
+    assert opens(see(history, 350, **{ONE: NEW})) == opens(history), "silence alone restarts no clock"
+
+
+def test_another_server_that_has_it_could_have_given_it_to_the_silent_one() -> None:
+    history = start(ONE, TWO)
+    history = see(see(publish(history, 10), 50, **{ONE: OLD}), 60, **{ONE: NEW})
+    assert served_until(history.rrsets[0], history.servers[1], P) == 50 + EXPIRE
+
+
+def test_what_was_published_and_replaced_while_a_server_was_silent_may_be_served_by_it() -> None:
+    history = publish(start(ONE, TWO), 10)
+    history = publish(history, 40, frozenset({C}))
+    history = publish(history, 70, frozenset({B}))
+    for now in (80, 180):
+        history = see(history, now, **{ONE: frozenset({B})})
+    assert opens(history).time == 70 + EXPIRE + HOLD
+
+
+def test_chained_transfers_and_late_signatures_count() -> None:
+    history = observed(start(ONE, TWO), [Answer(TWO, OLD, TTL, SIGNED + 5, 3 * EXPIRE)], P, 5)
+    history = publish(history, 10)
+    assert history.rrsets[0].expire == 3 * EXPIRE and history.rrsets[0].signed_until == SIGNED + 5
+    assert served_until(history.rrsets[0], history.servers[1], P) == 10 + 3 * EXPIRE
+
+
+def test_no_server_serves_it_longer_than_its_signatures_validate() -> None:
+    history = published(named(published(History(), OLD, TTL, 90, EXPIRE, 0), [ONE], (), 0), NEW, TTL, SIGNED, EXPIRE, 10)
+    assert opens(history).time == 90 + HOLD
+
+
+def test_an_address_that_was_added_may_have_fetched_it_from_another() -> None:
+    history = both(both(publish(start(ONE, TWO), 10), 20), 120)
+    history = named(history, [ONE, TWO, "198.51.100.3"], (), 130)
+    assert opens(history).time == 10 + EXPIRE + HOLD and opens(history).waits_for == ("198.51.100.3 may still serve the RRset 3 1 1 aaaaaaaa..",)
+
+
+def test_an_address_that_was_removed_is_asked_for_the_ttl_of_the_ns_rrset() -> None:
+    history = both(publish(start(ONE, TWO), 10), 20)
+    history = named(see(history, 30, **{TWO: OLD}), [ONE], (), 40)
+    history = see(history, 120, **{ONE: NEW})
+    assert served_until(history.rrsets[0], history.servers[1], P) == 30 + EXPIRE
+    policy = Policy(**{**P.__dict__, "ns_ttl": 50})
+    assert served_until(history.rrsets[0], history.servers[1], policy) == 90
+
+
+def test_an_address_that_comes_back_is_not_removed_any_more() -> None:
+    history = named(named(start(ONE, TWO), [ONE], (), 40), [ONE, TWO], (), 60)
+    assert all(server.removed is None for server in history.servers)
+    assert history.servers[1].answered == 0
+
+
+def test_of_many_machines_behind_one_address_the_signature_is_the_end() -> None:
+    history = named(publish(start(ONE, TWO), 10), [ONE, TWO], [TWO], 15)
+    history = both(both(history, 20), 120)
+    assert opens(history).time == SIGNED + HOLD
+
+
+def test_a_lower_ttl_shortens_nothing_until_the_old_rrset_has_aged_out() -> None:
+    history = named(published(History(), OLD, 3600, SIGNED, EXPIRE, 0), [ONE], (), 0)
+    history = observed(history, [Answer(ONE, OLD, 3600, SIGNED, EXPIRE)], P, 0)
+    history = published(history, OLD, 1, SIGNED, EXPIRE, 5)
+    history = published(history, NEW, 1, SIGNED, EXPIRE, 10)
+    for now in (20, 120):
+        history = observed(history, [Answer(ONE, NEW, 1, SIGNED, EXPIRE)], P, now)
+    assert opens(history).time == 120 + 7205
+    assert len(history.rrsets) == 3
+
+
+def test_an_rrset_that_is_published_again_is_not_counted_as_gone() -> None:
+    history = both(both(publish(start(ONE, TWO), 10), 20), 120)
+    history = publish(publish(history, 130, OLD), 140, NEW)
+    assert opens(history).time == 140 + EXPIRE + HOLD
+
+
+def test_what_a_server_comes_back_with_is_remembered() -> None:
+    history = see(start(ONE, TWO), 50, **{TWO: frozenset({C})})
+    assert forgotten(C, history, P).time == 50 + EXPIRE + HOLD + P.lead
+    assert opening(OLD, history, P, scheduled=False).time == 50 + EXPIRE + HOLD
+
+
+def test_the_lost_history_is_taken_at_its_worst() -> None:
+    history = lost(start(ONE, TWO), P, 1000)
+    for now in (1010, 1110):
+        history = both(history, now, OLD)
+    assert opening(OLD, history, P).time == 1110 + hold(70, P) + P.lead
+    assert "of which nothing is known" in opening(OLD, lost(history, P, 2000), P).waits_for[0]
+    assert forgotten(C, history, P).time == 1110 + hold(70, P) + P.lead
+    assert [rrset.records for rrset in lost(history, P, 2000).rrsets] == [OLD, LOST]
+
+
+def test_what_is_published_goes_on_and_what_was_replaced_stays_so() -> None:
+    history = published(publish(start(ONE), 10), NEW, TTL, SIGNED - 1, EXPIRE + 1, 50)
+    history = published(history, NEW, TTL, SIGNED, EXPIRE, 60)
+    assert [(rrset.records, rrset.signed_until, rrset.expire, rrset.replaced) for rrset in history.rrsets] == [
+        (OLD, SIGNED, EXPIRE, 10), (NEW, SIGNED, EXPIRE + 1, None)]
+    assert named(named(history, [TWO], (), 70), [TWO], (), 80).servers == (Server(TWO), Server(ONE, 0, removed=70))
+
+
+def test_the_defaults_are_those_that_the_guarantees_name() -> None:
+    days, hours = 86400, 3600
+    assert Policy() == Policy(lead=3 * days, session=600, floor=300, hops=2, margin=60, fall_back=25 * hours, ns_ttl=2 * days, lost_ttl=7 * days,
+                              lost_expire=28 * days, lost_signature=28 * days)
+
+
+def test_withdrawal_leaves_nothing_published() -> None:
+    history = publish(start(ONE, TWO), 10, frozenset())
+    assert [rrset.records for rrset in history.rrsets] == [OLD]
+    for now in (20, 120):
+        history = both(history, now, frozenset())
+    assert opens(history) == Opening(120 + HOLD)
+
+
+def test_a_private_key_is_kept_while_a_stale_cache_may_hold_its_association() -> None:
+    history = publish(start(ONE, TWO), 10, frozenset({B}))
+    assert forgotten(B, history, P).time is None
+    for now in (20, 120):
+        history = both(history, now, frozenset({B}))
+    assert forgotten(A, history, P) == Opening(120 + HOLD + P.lead)
+    assert forgotten(C, history, P) == Opening(0)
+
+
+def test_nothing_is_pruned_that_a_stale_cache_may_hold() -> None:
+    history = publish(start(ONE, TWO), 10, frozenset({B}))
+    for now in (20, 120):
+        history = both(history, now, frozenset({B}))
+    end = 120 + HOLD + P.lead
+    assert pruned(history, P, end) == history
+    assert [rrset.records for rrset in pruned(history, P, end + 1).rrsets] == [frozenset({B})]
+
+
+def test_a_removed_server_is_pruned_when_nothing_hangs_on_it() -> None:
+    history = named(start(ONE, TWO), [ONE], (), 40)
+    assert len(pruned(history, P, 540).servers) == 2 and len(pruned(history, P, 541).servers) == 1
+    assert len(pruned(publish(history, 530), P, 541).servers) == 2
+
+
+def test_it_is_open_from_its_time_on() -> None:
+    assert [Opening(10).is_open(now) for now in (9, 10, 11)] == [False, True, True]
+    assert not Opening(None).is_open(10)
+
+
+# --- what must hold of any history ---
+
+RRSETS = st.sampled_from([OLD, NEW, frozenset({B}), frozenset({C}), frozenset()])
+EVENTS = st.lists(st.tuples(st.integers(1, 200), st.one_of(
+    st.tuples(st.just("publish"), RRSETS), st.tuples(st.just("answer"), st.sampled_from([ONE, TWO]), RRSETS),
+    st.tuples(st.just("named"), st.sampled_from([(ONE,), (ONE, TWO), (TWO,)])))), max_size=25)
+
+
+@given(EVENTS)
+def test_nobody_who_was_just_given_it_is_forgotten(events: list[tuple[int, tuple]]) -> None:  # type: ignore[type-arg]
+    """Whatever happened: where a server gave an RRset that the chain does not match, its cache's hold is waited for."""
+    history, now, given_at = start(ONE, TWO), 0, {}
+    for seconds, event in events:
+        now += seconds
+        if event[0] == "publish":
+            history = publish(history, now, event[1])
+        elif event[0] == "named":
+            history = named(history, event[1], (), now)
+        else:
+            history = see(history, now, **{event[1]: event[2]})
+            if any(server.address == event[1] and server.removed is None for server in history.servers):
+                given_at[event[2]] = now       # of one that was removed nobody asks
+        history = pruned(history, P, now)
+        for records, time in given_at.items():
+            time_of_opening = opens(history).time
+            if not matches(records, frozenset({B})) and now <= time + HOLD:
+                assert time_of_opening is None or time_of_opening > time + HOLD - 1
