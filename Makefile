@@ -3,7 +3,7 @@
 #
 #   make demo       an internet of its own on this machine, and site.yml on blank hosts in it
 #   make demo-down  take it away again
-#   make test       lint, unit, sanity, molecule and integration, each also by its own name
+#   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
 #
 # Each line is a command that a person can type, after: . .venv/bin/activate
@@ -28,7 +28,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit sanity molecule integration kills lock clean
+.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,7 +72,7 @@ demo-down:
 # --- the tests ---
 
 test: setup
-	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint unit sanity molecule integration
+	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint unit simulation sanity molecule integration
 
 LINT := lint-ruff lint-mypy lint-yaml lint-ansible lint-docs lint-readmes lint-changelog lint-reuse lint-build
 .PHONY: $(LINT)
@@ -123,6 +123,10 @@ unit-newest: setup
 # With the versions of cryptography and dnspython that the managed hosts have, and without what is for the controller alone.
 unit-debian12 unit-debian13: unit-debian%: setup .cache/venv-debian%/.ready
 	.cache/venv-debian$*/bin/python -m pytest $(addprefix --ignore=tests/unit/test_,model.py model_facts.py roles.py)
+
+# Keys that roll in worlds full of faults.
+simulation: setup
+	python -m pytest tests/simulation
 
 sanity: setup
 	tests/run-sanity
