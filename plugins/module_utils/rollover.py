@@ -57,6 +57,9 @@ def plan(published: frozenset[TLSA], backends: tuple[Backend, ...]) -> Plan:
         if held:
             return Plan(keep, "kept as it is published: not every backend is known to match", tuple(held))
         if union == published:
+            silent = tuple(f"{backend.host} has not reported in this run" for backend in backends if not backend.heard)
+            if silent:
+                return Plan(keep, "kept as it is published", silent)
             return Plan(keep, "published: every backend matches")
         return Plan(tuple(sorted(union)), "a key is added: every backend goes on to match")
     if held:

@@ -60,8 +60,10 @@ def test_published_and_matching_is_left_as_it_is() -> None:
 
 def test_a_host_that_is_off_keeps_its_records() -> None:
     published = frozenset(rrset(A, B, C, D))
-    outcome = plan(published, (backend(), Backend("mx2", False)))
-    assert frozenset(outcome.records) == published
+    for keys in ((), (C, D)):  # unknown, and remembered
+        outcome = plan(published, (backend(), Backend("mx2", False, keys)))
+        assert frozenset(outcome.records) == published
+        assert "every backend matches" not in outcome.reason and outcome.held_by == ("mx2 has not reported in this run",)
 
 
 def test_a_new_next_key_is_added_and_nothing_is_dropped() -> None:
