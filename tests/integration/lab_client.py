@@ -16,6 +16,7 @@ from typing import TypeVar
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
 INVENTORY = ("-i", str(ROOT / "examples" / "inventory.yml"), "-i", str(ROOT / "tests" / "lab" / "inventory.yml"))
+FLEET = ("-i", str(ROOT / "tests" / "lab" / "fleet.yml"))  # given after them
 ZONE, MX = "pyon.example", "g.pyon.example"
 VPS, HOME, PEER, ACME, ROOTNS = "vps.pyon.example", "home.pyon.example", "peer.example", "acme.example", "rootns.example"
 ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11")}
@@ -45,9 +46,12 @@ def playbook(name: str, *arguments: str, seconds: float = 900, environment: dict
     done = subprocess.run([str(BIN / "ansible-playbook"), *INVENTORY, name, *arguments], cwd=ROOT, env=env, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
                           check=False, start_new_session=True)
-    recap = {host: {key: int(value) for key, value in (pair.split("=") for pair in figures.split())}
-             for host, figures in _RECAP.findall(done.stdout)}
-    return Run(done.returncode, done.stdout, recap)
+    return Run(done.returncode, done.stdout, recap_of(done.stdout))
+
+
+def recap_of(output: str) -> dict[str, dict[str, int]]:
+    """The figures of each host at the end of a playbook's output."""
+    return {host: {key: int(value) for key, value in (pair.split("=") for pair in figures.split())} for host, figures in _RECAP.findall(output)}
 
 
 def good(done: Run) -> Run:
@@ -85,8 +89,8 @@ def blank() -> None:
 
 def on(host: str, command: str, *, seconds: float = 60, stdin: str = "", check: bool = True) -> str:
     """What the shell `command` prints on `host` of the lab (both streams)."""
-    done = subprocess.run([str(ROOT / "tests" / "lab" / "lab"), "exec", host, "sh", "-c", command], input=stdin, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    done = subprocess.run([str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", str(seconds), host, "sh", "-c", command], input=stdin, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + 20, check=False)
     if check and done.returncode:
         raise AssertionError(f"{host}: {shlex.quote(command)} ended with {done.returncode}: {done.stdout}")
     return done.stdout
