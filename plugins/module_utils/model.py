@@ -27,8 +27,8 @@ SCHEMA = 1
 ERRORS_SHOWN = 20
 DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
-SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_postmaster", "dane_resolver",
-                    "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects")
+SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
+                    "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 RECORD_TYPES = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SRV", "SSHFP", "TXT")
@@ -40,11 +40,15 @@ OWN_TYPES = {  # an operator must not write these, and why
 TTL_MAX = 604800  # a week; resolvers cap what is above (RFC 8767 section 4)
 TEXT_MAX = 4000   # octets of one TXT value
 SECONDS_MAX = 2**31 - 1
+STEPS_MAX = 8     # from name to name on the way to a mailbox; sendmail gives up after 10, and may count a virtual user twice
+TARGETS_MAX = 4000  # octets of an alias and its targets; sendmail reads lines of 8191
+OWN_ALIASES = ("postmaster", "mailer-daemon", "root")
 
 _TOKEN = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_]+([.+-][A-Za-z0-9_]+)*")
 _MAILBOX = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_ALIAS = re.compile(r"(?=[^@]{1,63}$)[a-z0-9_]+([.-][a-z0-9_]+)*")
 _URL = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 _TARGET = re.compile(r"(https?)://([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(/([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?")  # RFC 3986, without '
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END CERTIFICATE-----\n")
@@ -176,7 +180,10 @@ class Model:
     certificates: dict[str, Certificate]
     acme: dict[str, str]
     mailboxes: list[str]
+    make_users: bool
     postmaster: str
+    aliases: dict[str, list[str]]
+    virtual_users: dict[str, list[str]]
     resolver: dict[str, Any]
     policy: dict[str, int]
     verify: dict[str, str]
@@ -200,6 +207,23 @@ class Model:
         """The name a mail host with this certificate greets with: its first name that is an MX, else its first."""
         wanted = {name for zone in self.zones.values() for name in zone.mx}
         return next((name for name in certificate.names if name in wanted), certificate.names[0])
+
+    def mail_domains(self, certificate: Certificate) -> set[str]:
+        """What a mail host with this certificate receives mail for."""
+        domains = {self.mail_name(certificate)}
+        for zone in self.zones.values():
+            here = set(zone.mx) & set(certificate.names)
+            domains |= here | ({zone.name} if here else set())
+        return domains
+
+    def mail_hosts(self) -> dict[str, Certificate]:
+        """Each mail host and its certificate."""
+        return {host: one for one in self.certificates.values() if "smtp" in one.services for host in one.hosts}
+
+    def local_domains(self) -> set[str]:
+        """All that some mail host takes for its own: mail domains, its inventory name, and no domain at all."""
+        hosts = self.mail_hosts()
+        return {"", *hosts}.union(*(self.mail_domains(one) for one in hosts.values()))
 
 
 class _Judge:
@@ -794,6 +818,66 @@ def _mailboxes(judge: _Judge, value: Any, postmaster: Any) -> tuple[list[str], s
     return boxes, reader
 
 
+def _make_users(judge: _Judge, value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is not False
+    judge.say("dane_make_users", f"{show(value)} is not a boolean", "write true or false")
+    return True
+
+
+def _targets(judge: _Judge, where: str, value: Any) -> list[str]:
+    """Where mail goes on to: local names, and addresses with the domain in lower case."""
+    targets = []
+    for item in judge.items(where, value):
+        if isinstance(item, str) and (_MAILBOX.fullmatch(item) or _ALIAS.fullmatch(item)):
+            targets.append(str.__str__(item))
+        elif isinstance(item, str) and re.fullmatch(r"[A-Za-z0-9_.+-]+@[^@]+", item):
+            parts = judge.mail_address(where, item)
+            targets += [f"{parts[0]}@{parts[1]}"] if parts else []
+        else:
+            judge.say(where, f"{show(item)} is neither a local name nor a mail address",
+                      "name mailboxes, aliases and addresses such as peer@peer.example; no mail goes to programs, files and lists in files")
+    if value is None or value == []:
+        judge.say(where, "it has no targets", "list where its mail goes")
+    if sum(len(target) + 2 for target in targets) > TARGETS_MAX:
+        judge.say(where, f"its targets have more than {TARGETS_MAX} octets together", "put some of them behind an alias of their own")
+    return judge.distinct(where, targets)
+
+
+def _aliases(judge: _Judge, value: Any) -> dict[str, list[str]]:
+    aliases: dict[str, list[str]] = {}
+    for key, item in judge.table("dane_aliases", value).items():
+        name = str.__str__(key).lower() if isinstance(key, str) and key.isascii() else ""
+        if not _ALIAS.fullmatch(name):
+            judge.say("dane_aliases", f"{show(key)} is not the name of an alias", "use a-z, 0-9 and _, with . and - between them, at most 63")
+        elif name in OWN_ALIASES:
+            judge.say(f"dane_aliases, alias {name}", "its mail goes to dane_postmaster", "delete it and set dane_postmaster")
+        elif name in aliases:
+            judge.say(f"dane_aliases, alias {name}", "it is there more than once", "keep one")
+        else:
+            aliases[name] = _targets(judge, f"dane_aliases, alias {name}", item)
+    return aliases
+
+
+def _virtual_users(judge: _Judge, value: Any) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for key, item in judge.table("dane_virtual_users", value).items():
+        parts = judge.mail_address("dane_virtual_users", key)
+        if parts is None:
+            continue
+        address = f"{parts[0].lower()}@{parts[1]}"
+        where = f"dane_virtual_users, {address}"
+        if not _ALIAS.fullmatch(parts[0].lower()):
+            judge.say(where, "what stands before the @ is no name of a user", "use a-z, 0-9 and _, with . and - between them, at most 63")
+        elif parts[0].lower() in OWN_ALIASES:
+            judge.say(where, f"the mail of {parts[0].lower()} goes to dane_postmaster", "delete it and set dane_postmaster")
+        elif address in users:
+            judge.say(where, "it is there more than once", "keep one")
+        else:
+            users[address] = _targets(judge, where, item)
+    return users
+
+
 def _resolver(judge: _Judge, value: Any) -> dict[str, Any]:
     content = judge.mapping("dane_resolver", value, ("root_hints", "trust_anchors", "insecure_reverse"))
     hints = []
@@ -886,6 +970,83 @@ def _judge_mail(judge: _Judge, model: Model) -> None:
                 judge.say(one.where, f"host {host} already presents certificate {taken[host].name} on smtp, and a mail server has one certificate",
                           "give the service smtp to one of them, with all names it needs in names")
             taken.setdefault(host, one)
+
+
+def _judge_forwarding(judge: _Judge, model: Model) -> None:
+    """Aliases and virtual users: each name is somebody's, and each way ends.  Where all else is right, or one mistake would have many sentences."""
+    if judge.errors:
+        return
+    hosts = model.mail_hosts()
+    domains = {domain for one in hosts.values() for domain in model.mail_domains(one)}
+    ours = model.local_domains()
+    names = {*model.mailboxes, *model.aliases, *OWN_ALIASES}
+    goes: dict[str, list[str]] = {"postmaster": [model.postmaster], "mailer-daemon": ["postmaster"],
+                                  "root": [model.postmaster] if model.postmaster != "root" else []}
+
+    def local(target: str) -> str | None:
+        """Which of our names gets the mail for `target`; "" where nobody does, None where it is for others."""
+        user, domain = target.partition("@")[::2]
+        if domain not in ours:
+            return None
+        if domain:
+            user = user.lower()
+            for address in (f"{user}@{domain}", f"{user.partition('+')[0]}@{domain}"):
+                if address in model.virtual_users:
+                    return address
+            user = user.partition("+")[0]
+        return user if user in names else ""
+
+    for where, ways in (("dane_aliases, alias ", model.aliases), ("dane_virtual_users, ", model.virtual_users)):
+        for start, targets in ways.items():
+            goes[start] = []
+            domain = start.partition("@")[2]
+            if domain and domain not in domains:
+                judge.say(f"{where}{start}", f"{domain} is none of our mail domains", did_you_mean(domain, sorted(domains), "they are"))
+            for target in targets:
+                found = local(target)
+                if found == "":
+                    what = "address" if "@" in target else "mailbox or alias"
+                    judge.say(f"{where}{start}", f"there is no {what} {target}", did_you_mean(target, sorted({*names, *model.virtual_users}), "there are"))
+                elif found and not (found == target == start and start in model.mailboxes):  # that keeps a copy in the mailbox
+                    goes[start].append(found)
+    _judge_ways(judge, goes)
+
+
+def _judge_ways(judge: _Judge, goes: dict[str, list[str]]) -> None:
+    """No way from name to name comes back to where it was or is too long."""
+    comes: dict[str, list[str]] = {}
+    for start, ends in goes.items():
+        for end in ends:
+            comes.setdefault(end, []).append(start)
+    left = {start: len(ends) for start, ends in goes.items()}  # ends whose own ways are not known yet
+    steps: dict[str, int] = {}
+    known = [name for name in {*goes, *comes} if not left.get(name)]
+    while known:
+        name = known.pop()
+        steps[name] = 1 + max((steps[end] for end in goes.get(name, [])), default=-1)
+        if steps[name] == STEPS_MAX + 1:
+            judge.say(f"the mail of {name}", f"it passes through more than {STEPS_MAX} names until it is there", "name the last of them at once")
+        for start in comes.get(name, []):
+            left[start] -= 1
+            if not left[start]:
+                known.append(start)
+    while rest := {name for name in goes if name not in steps}:
+        way = [min(rest)]
+        while way[-1] not in way[:-1]:
+            way.append(min(end for end in goes[way[-1]] if end not in steps))
+        loop = way[way.index(way[-1]):-1]
+        first = loop.index(min(loop))
+        loop = [*loop[first:], *loop[:first]]
+        judge.say("dane_virtual_users" if "@" in loop[0] else "dane_aliases", f"mail goes round from {' to '.join([*loop, loop[0]])}",
+                  "take one of these targets out")
+        steps.update(dict.fromkeys({*way}, 0))
+        # what only leads to a loop is no loop of its own
+        leading = list(way)
+        while leading:
+            for start in comes.get(leading.pop(), []):
+                if start not in steps:
+                    steps[start] = 0
+                    leading.append(start)
 
 
 def _judge_endpoints(judge: _Judge, model: Model) -> None:
@@ -1156,11 +1317,13 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
         elif certificate:
             certificates[certificate.name] = certificate
     mailboxes, postmaster = _mailboxes(judge, shared.get("dane_mailboxes"), shared.get("dane_postmaster"))
-    model = Model(hosts, zones, certificates, _acme(judge, shared.get("dane_acme")), mailboxes, postmaster,
+    model = Model(hosts, zones, certificates, _acme(judge, shared.get("dane_acme")), mailboxes, _make_users(judge, shared.get("dane_make_users")),
+                  postmaster, _aliases(judge, shared.get("dane_aliases")), _virtual_users(judge, shared.get("dane_virtual_users")),
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
                   _redirects(judge, shared.get("dane_redirects")))
     _judge_mail(judge, model)
+    _judge_forwarding(judge, model)
     _judge_endpoints(judge, model)
     _judge_redirects(judge, model)
     for zone in model.zones.values():
@@ -1205,16 +1368,20 @@ def _wanted(model: Model, zone: Zone) -> dict[str, Any]:
 
 
 def _mail(model: Model, host: str) -> dict[str, Any]:
-    one = next((one for one in model.certificates.values() if host in one.hosts and "smtp" in one.services), None)
+    one = model.mail_hosts().get(host)
     if one is None:
         return {}
     name = model.mail_name(one)
-    domains = {name}
-    for zone in model.zones.values():
-        here = set(zone.mx) & set(one.names)
-        domains |= here | ({zone.name} if here else set())
+    domains = model.mail_domains(one)
+    zone = model.zone_of(name)
+    masked = zone is not None and name in zone.mx and name != zone.name and zone.dmarc.get("aspf") != "s"
+    virtual = {address: list(targets) for address, targets in model.virtual_users.items() if address.partition("@")[2] in domains}
+    ours = model.local_domains()
     return {"name": name, "certificate": one.name, "port": one.services["smtp"], "domains": sorted(domains),
-            "mailboxes": list(model.mailboxes), "postmaster": model.postmaster}
+            "masquerade": zone.name if zone and masked else "",
+            "mailboxes": list(model.mailboxes), "make_users": model.make_users, "postmaster": model.postmaster,
+            "aliases": {name: list(targets) for name, targets in model.aliases.items()}, "virtual_users": virtual,
+            "forwards": sorted(start for start, targets in {**model.aliases, **virtual}.items() if {to.partition("@")[2] for to in targets} - ours)}
 
 
 def slice_of(model: Model, host: str) -> dict[str, Any]:

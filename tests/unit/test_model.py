@@ -71,7 +71,11 @@ def good() -> dict[str, dict[str, Any]]:
                              "services": {"https": 443}, "algorithm": "ecdsa-p256"},
         },
         "dane_acme": {"directory": "https://acme.example:14000/dir", "contact": "hostmaster@pyon.example", "ca": PEM},
-        "dane_mailboxes": ["kato", "alice"], "dane_postmaster": "alice",
+        "dane_mailboxes": ["kato", "alice"], "dane_make_users": True, "dane_postmaster": "alice",
+        "dane_aliases": {"info": ["kato", "Outside+it@Peer.example"], "kato": ["kato", "kato@else.example"], "sales.team": ["info", "root"],
+                         "boss": ["kato+boss@vps.pyon.example"]},
+        "dane_virtual_users": {"sales@pyon.example": ["sales.team"], "info@pyon.example": ["sales@pyon.example", "x@elsewhere.example"],
+                               "kato@g.pyon.example": ["alice"]},
         "dane_resolver": {"root_hints": [{"name": "a.root.", "addresses": ["198.51.100.1", "2001:db8:51::1"]}],
                           "trust_anchors": [f". IN DS 12345 13 2 {SHA256}"], "insecure_reverse": True},
         "dane_policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600},
@@ -403,6 +407,74 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("dmarc rua", ((*ZONE, "dmarc"), {"rua": "dmarc@pyon.example"}), ("dmarc, tag rua: dmarc@pyon.example is not a mailto: address; write mailto:",)),
     ("dmarc fo", ((*ZONE, "dmarc"), {"fo": "2"}), ("dmarc, tag fo: 2 is not a value of fo",)),
     # mailboxes, acme, resolver
+    ("make users", (("dane_make_users",), "yes"), ("dane_make_users: yes is not a boolean; write true or false",)),
+    # aliases and virtual users
+    ("alias of nobody", (("dane_aliases", "info"), ["katto"]), ("dane_aliases, alias info: there is no mailbox or alias katto; did you mean kato?",)),
+    ("alias far from all", (("dane_aliases", "info"), ["zzz"]), ("alias info: there is no mailbox or alias zzz; there are: alice, boss,",)),
+    ("alias to nobody at ours", (("dane_aliases", "info"), ["zzz@pyon.example"]), ("alias info: there is no address zzz@pyon.example; did you mean",)),
+    ("alias to nobody on the host", (("dane_aliases", "info"), ["zzz@vps.pyon.example"]), ("there is no address zzz@vps.pyon.example",)),
+    ("alias to itself", (("dane_aliases", "info"), ["info"]), ("dane_aliases: mail goes round from info to info; take one of these targets out",)),
+    ("alias to its own address", (("dane_aliases", "kato"), ["kato@pyon.example"]), ("dane_aliases: mail goes round from kato to kato;",)),
+    ("alias to its own address with a detail", (("dane_aliases", "kato"), ["KATO+x@pyon.example"]), ("mail goes round from kato to kato;",)),
+    ("alias to its address on the host", (("dane_aliases", "kato"), ["kato@vps.pyon.example"]), ("mail goes round from kato to kato;",)),
+    ("two aliases round", both((("dane_aliases", "b"), ["a"]), (("dane_aliases", "a"), ["b"])), ("dane_aliases: mail goes round from a to b to a;",)),
+    ("two mailboxes round", both((("dane_aliases", "kato"), ["alice"]), (("dane_aliases", "alice"), ["kato", "alice"])),
+     ("dane_aliases: mail goes round from alice to kato to alice;",)),
+    ("alias round by postmaster", (("dane_aliases", "alice"), ["postmaster"]), ("mail goes round from alice to postmaster to alice;",)),
+    ("alias round by root", (("dane_aliases", "alice"), ["root"]), ("mail goes round from alice to root to alice;",)),
+    ("alias round by a virtual user", (("dane_aliases", "sales.team"), ["sales@pyon.example"]),
+     ("dane_aliases: mail goes round from sales.team to sales@pyon.example to sales.team;",)),
+    ("virtual users round", both((("dane_virtual_users", "sales@pyon.example"), ["info@pyon.example"]),
+                                 (("dane_virtual_users", "info@pyon.example"), ["Sales+x@pyon.example"])),
+     ("dane_virtual_users: mail goes round from info@pyon.example to sales@pyon.example to info@pyon.example;",)),
+    ("virtual user to itself", (("dane_virtual_users", "b@pyon.example"), ["B@pyon.example"]), ("mail goes round from b@pyon.example to b@pyon.example;",)),
+    ("long way", both(*((("dane_aliases", f"way{place}"), [f"way{place + 1}"]) for place in range(8)), (("dane_aliases", "way8"), ["kato"])),
+     ("the mail of way0: it passes through more than 8 names until it is there; name the last of them at once",)),
+    ("alias of a program", (("dane_aliases", "info"), ["|/bin/sh"]),
+     ("dane_aliases, alias info: |/bin/sh is neither a local name nor a mail address; name mailboxes", "no mail goes to programs, files")),
+    ("alias of a quoted program", (("dane_aliases", "info"), ['"|/bin/sh -c id"']), ("is neither a local name nor a mail address",)),
+    ("alias of a program with an @", (("dane_aliases", "info"), ['"|/bin/sh"@pyon.example']), ("is neither a local name nor a mail address",)),
+    ("alias of a file", (("dane_aliases", "info"), ["/etc/cron.d/x"]), ("/etc/cron.d/x is neither a local name nor a mail address",)),
+    ("alias of a file with an @", (("dane_aliases", "info"), ["/tmp/x@pyon.example"]), ("/tmp/x@pyon.example is neither a local name",)),
+    ("alias of a list in a file", (("dane_aliases", "info"), [":include:/etc/shadow"]), (":include:/etc/shadow is neither a local name nor a mail address",)),
+    ("alias with a backslash", (("dane_aliases", "info"), ["\\kato"]), ("is neither a local name nor a mail address",)),
+    ("alias with a newline", (("dane_aliases", "info"), ["kato\nroot: |id"]), ("'kato\\nroot: |id' is neither a local name nor a mail address",)),
+    ("alias with a newline in the domain", (("dane_aliases", "info"), ["x@peer.example\nroot"]), ("'peer.example\\nroot' is not a domain name",)),
+    ("alias with a comma", (("dane_aliases", "info"), ["kato, |id"]), ("'kato, |id' is neither a local name nor a mail address",)),
+    ("alias with a comment", (("dane_aliases", "info"), ["kato#"]), ("kato# is neither a local name nor a mail address",)),
+    ("alias of a path through others", (("dane_aliases", "info"), ["peer%x@pyon.example"]), ("is neither a local name nor a mail address",)),
+    ("alias of an error", (("dane_virtual_users", "b@pyon.example"), ["error:nouser"]), ("error:nouser is neither a local name nor a mail address",)),
+    ("alias of a number", (("dane_aliases", "info"), [5]), ("alias info: 5 is neither a local name nor a mail address",)),
+    ("alias of text", (("dane_aliases", "info"), "kato"), ("dane_aliases, alias info: kato is not a list; write [kato]",)),
+    ("alias of nothing", (("dane_aliases", "info"), []), ("dane_aliases, alias info: it has no targets; list where its mail goes",)),
+    ("alias twice the same", (("dane_aliases", "info"), ["kato", "kato"]), ("dane_aliases, alias info: kato is there more than once",)),
+    ("alias with much", (("dane_aliases", "info"), [f"{place:0>60}@peer.example" for place in range(60)]),
+     ("its targets have more than 4000 octets together",)),
+    ("alias name", (("dane_aliases", "in fo"), ["kato"]), ("dane_aliases: 'in fo' is not the name of an alias; use a-z",)),
+    ("alias name with a newline", (("dane_aliases", "a\n"), ["kato"]), ("dane_aliases: 'a\\n' is not the name of an alias",)),
+    ("alias name as an address", (("dane_aliases", "info@pyon.example"), ["kato"]), ("dane_aliases: info@pyon.example is not the name of an alias",)),
+    ("alias name number", (("dane_aliases", 5), ["kato"]), ("dane_aliases: 5 is not the name of an alias",)),
+    ("alias name of an owner of lists", (("dane_aliases", "a:b"), ["kato"]), ("a:b is not the name of an alias",)),
+    ("alias name long", (("dane_aliases", "a" * 64), ["kato"]), ("is not the name of an alias",)),
+    ("alias name twice", (("dane_aliases", "INFO"), ["kato"]), ("dane_aliases, alias info: it is there more than once",)),
+    ("alias postmaster", (("dane_aliases", "Postmaster"), ["kato"]),
+     ("dane_aliases, alias postmaster: its mail goes to dane_postmaster; delete it and set dane_postmaster",)),
+    ("virtual user elsewhere", (("dane_virtual_users", "a@pyno.example"), ["kato"]),
+     ("dane_virtual_users, a@pyno.example: pyno.example is none of our mail domains; did you mean pyon.example?",)),
+    ("virtual user on a host", (("dane_virtual_users", "a@vps.pyon.example"), ["kato"]), ("vps.pyon.example is none of our mail domains",)),
+    ("virtual user without a mail host", both(((*CERT, "services"), {"https": 443}), ((*ZONE, "mx"), {}), (("dane_zones", "kodama.example", "mx"), {})),
+     ("dane_virtual_users, sales@pyon.example: pyon.example is none of our mail domains; define one first",)),
+    ("virtual user in a zone without mail", both(cert("x.kodama.example", ["home.pyon.example"], {"https": 8443}), (("dane_zones", "kodama.example", "mx"), {}),
+                                                 (("dane_virtual_users", "a@kodama.example"), ["kato"])),
+     ("dane_virtual_users, a@kodama.example: kodama.example is none of our mail domains;",)),
+    ("virtual user of nobody", (("dane_virtual_users", "a@pyon.example"), ["b"]), ("dane_virtual_users, a@pyon.example: there is no mailbox or alias b;",)),
+    ("virtual user as a name", (("dane_virtual_users", "sales"), ["kato"]), ("dane_virtual_users: sales is not a mail address; write one",)),
+    ("virtual user for all", (("dane_virtual_users", "@pyon.example"), ["kato"]), ("dane_virtual_users: @pyon.example is not a mail address",)),
+    ("virtual user with a detail", (("dane_virtual_users", "a+b@pyon.example"), ["kato"]), ("a+b@pyon.example: what stands before the @ is no name",)),
+    ("virtual user with a newline", (("dane_virtual_users", "a@pyon.example\nb"), ["kato"]), ("'pyon.example\\nb' is not a domain name",)),
+    ("virtual user twice", (("dane_virtual_users", "SALES@Pyon.example"), ["kato"]), ("dane_virtual_users, sales@pyon.example: it is there more than once",)),
+    ("virtual postmaster", (("dane_virtual_users", "postmaster@kodama.example"), ["kato"]),
+     ("postmaster@kodama.example: the mail of postmaster goes to dane_postmaster; delete it",)),
     ("mailbox", (("dane_mailboxes",), ["Kato"]), ("dane_mailboxes: Kato is not the name of a local user; use a-z",)),
     ("mailbox newline", (("dane_mailboxes",), ["kato\nroot"]), ("dane_mailboxes: 'kato\\nroot' is not the name of a local user",)),
     ("mailbox 33", (("dane_mailboxes",), ["a" * 33]), ("is not the name of a local user",)),
@@ -501,7 +573,8 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 443, "redirect": ""},
                 {"name": "pyon.example", "certificate": "pyon.example", "port": 443, "redirect": ""}],
         "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
-                 "mailboxes": ["kato"], "postmaster": "kato"},
+                 "masquerade": "pyon.example", "mailboxes": ["kato"], "make_users": True, "postmaster": "kato", "aliases": {},
+                 "virtual_users": {}, "forwards": []},
         "verify": {"vantage": "localhost", "ca": ""},
         "forget": [],
         "zones": ["pyon.example"],
@@ -611,10 +684,72 @@ def test_the_mail_name_is_the_mx_and_the_apex_may_be_it() -> None:
     variables = good()
     for path in ((*ZONE, "mx"), (*ZONE, "spf"), ("dane_zones", "kodama.example", "mx")):
         put(variables, path, None)
+    put(variables, ("dane_virtual_users",), None)
     put(variables, ("dane_certificates", "pyon.example"), {"hosts": ["vps.pyon.example"], "services": {"smtp": 25}})
     put(variables, (*CERT, "services"), {"https": 443})
-    zone = slice_of(judge_model(variables), "vps.pyon.example")["primary_zones"][0]
-    assert [one["data"] for one in zone["mail_records"] if one["owner"] == "pyon.example."] == ['"v=spf1 a -all"']
+    part = slice_of(judge_model(variables), "vps.pyon.example")
+    assert [one["data"] for one in part["primary_zones"][0]["mail_records"] if one["owner"] == "pyon.example."] == ['"v=spf1 a -all"']
+    assert (part["mail"]["name"], part["mail"]["masquerade"]) == ("pyon.example", "")
+
+
+def test_aliases_and_virtual_users_go_to_each_mail_host() -> None:
+    variables = good()
+    put(variables, ("dane_certificates", "mx2.kodama.example"), {"hosts": ["home.pyon.example"], "services": {"smtp": 25}})
+    put(variables, ("dane_zones", "kodama.example", "mx"), {"mx2.kodama.example": 10})
+    put(variables, ("dane_virtual_users", "Info@Kodama.example."), ["info@pyon.example"])
+    put(variables, ("dane_aliases", "Abuse"), ["kato", "alice"])
+    put(variables, ("dane_make_users",), False)
+    vps, home = (slice_of(judge_model(variables), host)["mail"] for host in ("vps.pyon.example", "home.pyon.example"))
+    assert vps["aliases"] == home["aliases"] == {
+        "info": ["kato", "Outside+it@peer.example"], "kato": ["kato", "kato@else.example"], "sales.team": ["info", "root"],
+        "boss": ["kato+boss@vps.pyon.example"], "abuse": ["kato", "alice"]}
+    assert vps["virtual_users"] == {"sales@pyon.example": ["sales.team"], "info@pyon.example": ["sales@pyon.example", "x@elsewhere.example"],
+                                    "kato@g.pyon.example": ["alice"]}
+    assert home["virtual_users"] == {"info@kodama.example": ["info@pyon.example"]}
+    assert (vps["forwards"], home["forwards"]) == (["info", "info@pyon.example", "kato"], ["info", "kato"])
+    assert (vps["make_users"], home["make_users"]) == (False, False)
+
+
+@pytest.mark.parametrize(("change", "domain"), [
+    (((*ZONE, "dmarc"), {"aspf": "r"}), "pyon.example"),
+    (((*ZONE, "dmarc"), {"aspf": "s"}), ""),  # the envelope's name would not be aligned
+    (((*ZONE, "mx"), {}), ""),                # nobody's answer would arrive
+    (both(cert("mail.kodama.example", ["home.pyon.example"], {"smtp": 25}),
+          ((*ZONE, "mx"), {"mail.kodama.example": 10, "g.pyon.example": 20})), "pyon.example"),
+])
+def test_the_zone_whose_mx_a_host_is_stands_in_the_sender_of_its_mail(change: Any, domain: str) -> None:
+    variables = good()
+    put(variables, ("dane_virtual_users",), None)
+    both(change)(variables)
+    model = judge_model(variables)
+    assert slice_of(model, "vps.pyon.example")["mail"]["masquerade"] == domain
+    assert slice_of(model, "home.pyon.example")["mail"].get("masquerade", "") == ""
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from("abcdef"),
+                       st.lists(st.sampled_from([*"abcdef", "a@pyon.example", "b@pyon.example", "kato"]), min_size=1, unique=True)),
+       st.dictionaries(st.sampled_from(["a@pyon.example", "b@pyon.example"]),
+                       st.lists(st.sampled_from([*"abcdef", "b@pyon.example", "kato"]), min_size=1, unique=True)))
+def test_a_loop_is_found_where_walking_comes_back(aliases: dict[str, list[str]], virtual: dict[str, list[str]]) -> None:
+    variables = example()
+    for name in "abcdef":
+        aliases.setdefault(name, ["kato"])
+    put(variables, ("dane_aliases",), aliases)
+    put(variables, ("dane_virtual_users",), virtual)
+
+    def comes_back(target: str, way: tuple[str, ...]) -> bool:
+        node = target if target in virtual else target.partition("@")[0]
+        return node in way or any(comes_back(end, (*way, node)) for end in (aliases | virtual).get(node, []))
+
+    errors = errors_of(variables)
+    assert any("mail goes round" in error for error in errors) == any(comes_back(name, ()) for name in [*aliases, *virtual])
+    for error in errors:
+        if "mail goes round" in error:
+            way = error.split("from ")[1].split(";")[0].split(" to ")
+            assert way[0] == way[-1]
+            for start, end in zip(way, way[1:], strict=False):
+                assert any(target == end or target.partition("@")[0] == end for target in (aliases | virtual)[start])
 
 
 def test_numbers_as_text_and_names_with_dots_and_capitals_count() -> None:
