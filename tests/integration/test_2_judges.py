@@ -70,7 +70,7 @@ def test_openssl_verifies_with_the_served_tlsa_and_sees_the_intermediate(name: s
     said = on(PEER, f"openssl s_client -connect {host}:{port} {start} -servername {name} -showcerts -verify_return_error"
               f" -dane_tlsa_domain {name} {records} </dev/null")
     assert "Verification: OK" in said and "DANE TLSA 3 1 1" in said, said
-    assert said.count("-----BEGIN CERTIFICATE-----") == 2, said
+    assert said.partition("Server certificate")[0].count("-----BEGIN CERTIFICATE-----") in ((2, 3) if port == 25 else (2,)), said  # sendmail may add the root
     wrong = re.sub(r"'(\d \d \d )(.)", lambda found: f"'{found[1]}{'0' if found[2] != '0' else '1'}", records)
     refused = on(PEER, f"openssl s_client -connect {host}:{port} {start} -verify_return_error -dane_tlsa_domain {name} {wrong} </dev/null",
                  check=False)
