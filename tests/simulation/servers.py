@@ -55,7 +55,7 @@ class Server:
     write_at: int = 0
     silent_until: int = 0
     cut_until: int = 0
-    removed: int | None = None # when parent and zone ceased to name it; caches do so for the TTL of the NS RRset
+    removed: int | None = None  # when parent and zone ceased to name it; caches do so for the TTL of the NS RRset
 
 
 @dataclass
