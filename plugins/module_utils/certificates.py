@@ -23,7 +23,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from . import files, process, tls_client, x509, zone
+from . import files, process, running, tls_client, x509, zone
 from .errors import DaneError, print_line, printable
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Config:
     directory: str = "/var/lib/selfhost-dane"
     order_timeout: int = 300
     probe_timeout: int = 10
+    readers: dict[str, list[str]] = field(default_factory=dict)  # certificate -> units that present it at no address of ours
 
     def certificate_directory(self, name: str) -> str:
         """Where the keys and versions of the certificate `name` are."""
@@ -115,8 +116,13 @@ def make_config(arguments: dict[str, Any]) -> Config:
                                 f" the services are {', '.join(tls_client.SERVICES)}, the ports 1 to 65535")
     for address in config.addresses:
         zone.address(address, f"the address of {printable(config.host)}:")
-    for unit in config.units.values():
-        if not _UNIT.fullmatch(unit):
+    for name, units in config.readers.items():
+        if name not in seen:
+            raise DaneError(f"readers names the certificate {printable(repr(name))}, which is not among the certificates; correct it")
+        if not isinstance(units, list):
+            raise DaneError(f"readers of the certificate {name} is {printable(repr(units))}; give a list of systemd units")
+    for unit in [*config.units.values(), *(unit for several in config.readers.values() for unit in several)]:
+        if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
             raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
     return config
 
@@ -592,6 +598,7 @@ class Use:
 
     def __init__(self, config: Config, founds: list[Found], say: Say, now: int) -> None:
         self.config = config
+        self.founds = founds
         self.say = say
         self.now = now
         self.endpoints = [Endpoint(found, service, address) for found in founds for service in found.wanted.services
@@ -634,14 +641,24 @@ class Use:
     def _version(self, found: Found, fingerprint: str) -> str:
         return os.path.join(self.config.certificate_directory(found.wanted.name), "versions", fingerprint)
 
+    def old_readers(self) -> list[str]:
+        """The units that read a certificate for no address of ours, and run since before it went live."""
+        wanted = {found.wanted.name for found in self.founds if found.live is not None}
+        pairs = [(unit, name) for name, units in self.config.readers.items() if name in wanted for unit in units]
+        return list(dict.fromkeys(unit for unit, name in pairs
+                                  if is_active(unit) and running.judge(running.Service(unit, [self.config.link(name)]))))
+
+    def _restart(self, unit: str) -> None:
+        self.say(f"restarting {unit}")
+        done = process.run(["systemctl", "restart", unit], timeout=120)
+        if done.returncode:
+            self.problems.append(f"systemctl restart {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
+                                 f" look at journalctl -u {unit}")
+
     def restart(self, units: list[str], witnesses: list[Endpoint]) -> None:
         """Restart the units and look again until all `witnesses` are right, for at most 20 seconds."""
         for unit in units:
-            self.say(f"restarting {unit}")
-            done = process.run(["systemctl", "restart", unit], timeout=120)
-            if done.returncode:
-                self.problems.append(f"systemctl restart {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
-                                     f" look at journalctl -u {unit}")
+            self._restart(unit)
         concerned = [one for one in self.endpoints if self.config.units.get(one.service.service) in units]
         end = time.monotonic() + (20 if witnesses else 3)
         pause = 0.1
@@ -661,6 +678,8 @@ class Use:
             witnesses = [one for one in self.endpoints if one.fingerprint and self.config.units.get(one.service.service) in units]
             self.restart(units, witnesses)
             self._undo([one for one in witnesses if not one.right()], before)
+        for unit in self.old_readers():
+            self._restart(unit)
         for found in {id(one.found): one.found for one in self.endpoints}.values():
             state = read_state(self.config, found.wanted.name)
             state.unproven = False
@@ -770,7 +789,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
             endpoints = use.endpoints
             if check:
                 use.look()
-                for unit in use.to_restart():
+                for unit in [*use.to_restart(), *use.old_readers()]:
                     act(f"restart {unit}")
             else:
                 use.prove()

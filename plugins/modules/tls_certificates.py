@@ -82,6 +82,12 @@ options:
       - A unit that is not active is left alone. A service without a unit is only looked at.
     type: dict
     default: {}
+  readers:
+    description:
+      - The systemd units, by certificate, that present it at no address in O(addresses), such as a server on localhost.
+      - One that started before the certificate went live is restarted, with O(probe). One that is not active is left alone.
+    type: dict
+    default: {}
   dehydrated_command:
     description: The program dehydrated.
     type: path
@@ -193,6 +199,7 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": certificate},
             "units": {"type": "dict", "default": {}},
+            "readers": {"type": "dict", "default": {}},
             "dehydrated_command": {"type": "path", "default": "/usr/bin/dehydrated"},
             "dehydrated_config": {"type": "path", "default": "/etc/dehydrated/config"},
             "requests": {"type": "path", "default": "/var/lib/selfhost-dane/requests"},

@@ -518,6 +518,36 @@ def test_a_service_that_was_missed_is_restarted_later(world: World) -> None:
     assert not world.run().changed
 
 
+def test_a_reader_is_restarted_when_it_is_older_than_what_is_live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as dovecot, which presents the certificate on localhost, where nobody probes."""
+    started = {"dovecot": ""}  # with the certificate that was live then
+
+    def judge(service: Any) -> str:
+        assert service.files == [world.config.link(NAME)]
+        return "" if started[service.unit] == world.live() else "it is old"
+
+    real = world.process
+
+    def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if argv[:3] == ["systemctl", "restart", "dovecot"]:
+            started["dovecot"] = world.live()
+            return subprocess.CompletedProcess(argv, 0, b"", b"")
+        return real(argv, **options)
+
+    monkeypatch.setattr(certificates.running, "judge", judge)
+    monkeypatch.setattr(process, "run", run)
+    world.config = replace(world.config, readers={NAME: ["dovecot"]})
+    assert "restarting dovecot" in world.run().actions
+    assert not world.run().changed
+    world.now += 65 * DAY
+    world.run(probe=False)
+    assert started["dovecot"] != world.live()
+    assert "restart dovecot" in world.run(check=True).actions
+    assert world.run(by_timer=True).changed and started["dovecot"] == world.live()
+    world.active, started["dovecot"] = False, ""
+    assert not world.run().changed  # somebody has stopped it
+
+
 def test_a_unit_that_is_not_active_is_left_alone(world: World) -> None:
     world.active = False
     result = world.run()
@@ -619,6 +649,10 @@ def test_the_arguments_go_to_the_timer_and_come_back(world: World) -> None:
     (plain(certificates=[{"name": NAME, "services": [{"service": "pop", "port": 1, "name": NAME}]}]), "the services are"),
     (plain(addresses=["localhost"]), "not an IP address"),
     (plain(units={"smtp": "--now"}), "systemd unit"),
+    (plain(readers={NAME: ["--now"]}), "systemd unit"),
+    (plain(readers={NAME: [1]}), "systemd unit"),
+    (plain(readers={NAME: "dovecot"}), "give a list"),
+    (plain(readers={"h.pyon.example": ["dovecot"]}), "not among the certificates"),
     (plain(more=1), "not in their shape"),
     ({"certificates": []}, "not in their shape"),
 ])
