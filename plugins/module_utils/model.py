@@ -28,9 +28,11 @@ ERRORS_SHOWN = 20
 DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
-                    "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects")
+                    "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
+                    "dane_pop3")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
+POP3_TLS = ("required", "optional", "none")
 RECORD_TYPES = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SRV", "SSHFP", "TXT")
 OWN_TYPES = {  # an operator must not write these, and why
     "TLSA": "TLSA records follow from dane_certificates and the keys in use",
@@ -189,6 +191,7 @@ class Model:
     verify: dict[str, str]
     forget: list[str]
     redirects: dict[str, str]
+    pop3: dict[str, str]
 
     def zone_of(self, name: str) -> Zone | None:
         """The deepest zone that `name` lies in."""
@@ -951,6 +954,19 @@ def _redirects(judge: _Judge, value: Any) -> dict[str, str]:
     return redirects
 
 
+def _pop3(judge: _Judge, value: Any) -> dict[str, str]:
+    """How mailboxes are read; empty where nobody asked for it."""
+    if value is None:
+        return {}
+    content = judge.mapping("dane_pop3", value, ("tls", "password_file"))
+    tls = judge.choice("dane_pop3, tls", content.get("tls", POP3_TLS[0]), POP3_TLS, "a way to use TLS")
+    passwords = content.get("password_file", "")
+    if not isinstance(passwords, str) or not (passwords == "" or _PATH.fullmatch(passwords)):
+        judge.say("dane_pop3, password_file", f"{show(passwords)} is not a plain absolute path", "name a file on each mail host")
+        passwords = ""
+    return {"tls": tls or POP3_TLS[0], "password_file": str.__str__(passwords)}
+
+
 # --- what follows from them ------------------------------------------------------------------------------------------
 
 def _judge_mail(judge: _Judge, model: Model) -> None:
@@ -1321,7 +1337,7 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
                   postmaster, _aliases(judge, shared.get("dane_aliases")), _virtual_users(judge, shared.get("dane_virtual_users")),
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
-                  _redirects(judge, shared.get("dane_redirects")))
+                  _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")))
     _judge_mail(judge, model)
     _judge_forwarding(judge, model)
     _judge_endpoints(judge, model)
@@ -1402,6 +1418,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "web": [{"name": name, "certificate": one.name, "port": one.services["https"], "redirect": model.redirects.get(name, "")}
                 for one in mine if "https" in one.services for name in one.names],
         "mail": _mail(model, host),
+        "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},
         "verify": dict(model.verify),
         "forget": list(model.forget),
         "zones": [zone.name for zone in zones],

@@ -81,6 +81,7 @@ def good() -> dict[str, dict[str, Any]]:
         "dane_policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600},
         "dane_vantage": "peer.example",
         "dane_redirects": {"g.pyon.example": "https://elsewhere.example/base"},
+        "dane_pop3": {"tls": "optional", "password_file": "/etc/pop3-passwords"},
     }
     return {
         "vps.pyon.example": {**shared, "dane_ipv4": ["198.51.100.10"], "dane_ipv6": ["2001:db8:51::10"]},
@@ -478,6 +479,10 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("mailbox", (("dane_mailboxes",), ["Kato"]), ("dane_mailboxes: Kato is not the name of a local user; use a-z",)),
     ("mailbox newline", (("dane_mailboxes",), ["kato\nroot"]), ("dane_mailboxes: 'kato\\nroot' is not the name of a local user",)),
     ("mailbox 33", (("dane_mailboxes",), ["a" * 33]), ("is not the name of a local user",)),
+    ("pop3 tls", (("dane_pop3", "tls"), False), ("dane_pop3, tls: False is not a way to use TLS; choose from: required, optional, none",)),
+    ("pop3 key", (("dane_pop3", "tsl"), "none"), ("dane_pop3: there is no key tsl; did you mean tls?",)),
+    ("pop3 file", (("dane_pop3", "password_file"), "/etc/a b"), ("dane_pop3, password_file: '/etc/a b' is not a plain absolute path; name a file",)),
+    ("pop3 alone", (("dane_pop3",), True), ("dane_pop3: True is not a mapping",)),
     ("postmaster", (("dane_postmaster",), "alise"), ("dane_postmaster: alise is neither among dane_mailboxes nor root; did you mean alice?",)),
     ("http", (("dane_acme", "directory"), "http://acme.example/dir"),
      ("dane_acme, directory: http://acme.example/dir is not an https URL of plain characters",)),
@@ -575,6 +580,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
                  "masquerade": "pyon.example", "mailboxes": ["kato"], "make_users": True, "postmaster": "kato", "aliases": {},
                  "virtual_users": {}, "forwards": []},
+        "pop3": {},
         "verify": {"vantage": "localhost", "ca": ""},
         "forget": [],
         "zones": ["pyon.example"],
@@ -591,6 +597,20 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         {"name": "pyon.example", "primary": {"host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"]}}]
     assert (home["primary_zones"], home["certificates"], home["web"], home["mail"]) == ([], [], [], {})
     assert home["wanted"] == vps["wanted"]
+
+
+@pytest.mark.parametrize(("said", "slice_"), [
+    ({}, {"tls": "required", "password_file": ""}),
+    ({"tls": "none"}, {"tls": "none", "password_file": ""}),
+    ({"tls": "optional", "password_file": "/etc/pop3"}, {"tls": "optional", "password_file": "/etc/pop3"}),
+    (None, {}),
+])
+def test_mail_hosts_have_pop3_where_it_is_asked_for(said: Any, slice_: dict[str, str]) -> None:
+    variables = good()
+    put(variables, ("dane_pop3",), said)
+    model = judge_model(variables)
+    assert slice_of(model, "vps.pyon.example")["pop3"] == slice_
+    assert slice_of(model, "home.pyon.example")["pop3"] == {}  # receives no mail
 
 
 def test_a_host_without_a_part_gets_empty_lists() -> None:
