@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from lab_client import PEER, ROOT, VPS, ZONE, good, on, site, verify
 
-pytestmark = pytest.mark.usefixtures("converged")
+POP3 = ("-e", '{"dane_pop3": {}}')
 # what makes the observation notify the handler
 FAULTS = {
     "Restart apache": "systemctl stop apache2",
     "Restart sendmail": "systemctl stop sendmail",
+    "Restart dovecot": "systemctl stop dovecot",
     "Restart nsd": "systemctl stop nsd",
     "Restart unbound": "systemctl stop unbound",
     "Restart the renewal timer": "systemctl stop selfhost-dane-renew.timer",
     "Re-sign zone": f"rm -f /var/lib/nsd/selfhost-dane/{ZONE}.signed",
 }
-CHECKS = {"Check the configuration of apache before it is stopped"}  # comes before a handler; mends nothing itself
+CHECKS = {f"Check the configuration of {daemon} before it is stopped" for daemon in ("apache", "dovecot")}  # mend nothing themselves
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_daemons(converged: None) -> Iterator[None]:
+    """With the one that the example does without."""
+    good(site(*POP3))
+    yield
+    on(VPS, "systemctl disable --now dovecot")
+    good(site())
 
 
 def handlers() -> dict[str, Path]:
@@ -47,14 +58,14 @@ def test_without_the_handler_the_fault_is_not_mended(name: str, tmp_path: Path) 
     assert found == 1
     file.write_text(kept if "- name" in kept else "[]\n")
     on(VPS, FAULTS[name])
-    done = site("--limit", VPS, environment={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+    done = site("--limit", VPS, *POP3, environment={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
     assert done.status != 0, done.output
 
 
 def test_with_all_handlers_all_is_mended() -> None:
     for command in FAULTS.values():
         on(VPS, command)
-    good(site())
+    good(site(*POP3))
     on(PEER, f"unbound-control flush_zone {ZONE}")
     good(verify())
     assert on(VPS, "systemctl is-active selfhost-dane-renew.timer") == "active\n"
