@@ -92,6 +92,12 @@ def test_the_example_of_the_readme_is_valid(role: Path) -> None:
     assert role.name in called
 
 
+def test_each_role_has_a_play_of_its_own_in_molecule() -> None:
+    """The scenario that runs each role by itself leaves none out."""
+    plays = load(ROOT / "molecule/roles/converge.yml")
+    assert sorted(entry["role"] for play in plays for entry in play["roles"]) == [f"selfhost.dane.{role.name}" for role in ROLES]
+
+
 def modules() -> set[str]:
     """The names of all modules."""
     return {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
