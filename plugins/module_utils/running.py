@@ -15,6 +15,7 @@ restart and is disregarded until the clock has passed it.
 from __future__ import annotations
 
 import base64
+import glob
 import hashlib
 import os
 import re
@@ -50,7 +51,8 @@ class Endpoint:
 class Service:
     """A systemd `unit`, the `files` and directories it reads at start, and what its ports present.
 
-    `pid_file` is needed only where systemd does not know the main process (an init script) and the unit has others.
+    The unit may be a timer, which has no process.  `pid_file` is needed only where systemd does not know the main process
+    (an init script) and the unit has others.
     """
 
     unit: str
@@ -74,24 +76,37 @@ class Finding:
 
 @dataclass(frozen=True)
 class Unit:
-    """What systemd knows: `main` is 0 where it does not know it; `since` in microseconds of CLOCK_MONOTONIC, or 0."""
+    """What systemd knows: `main` is 0 where it does not know it; `since` in microseconds of CLOCK_MONOTONIC, or 0.
+
+    `boot`: it starts at boot.  `active` is believed of timers alone: of a service it says little.
+    """
 
     loaded: bool
     main: int
     control_group: str
     since: int
+    boot: bool = True
+    active: bool = False
 
 
 def read_unit(name: str) -> Unit:
     """Ask systemd for the unit `name`."""
-    properties = "LoadState,MainPID,ControlGroup,InactiveExitTimestampMonotonic"
+    properties = "LoadState,MainPID,ControlGroup,InactiveExitTimestampMonotonic,UnitFileState,ActiveState"
     done = run(["systemctl", "show", "--property", properties, "--", name], timeout=20)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise DaneError(f"systemd does not tell about {name}: {said}; check the name of the unit")
     known = dict(line.split("=", 1) for line in done.stdout.decode("utf-8", "replace").splitlines() if "=" in line)
     return Unit(known.get("LoadState", "not-found") not in ("not-found", "masked"), int(known.get("MainPID") or 0),
-                known.get("ControlGroup", ""), int(known.get("InactiveExitTimestampMonotonic") or 0))
+                known.get("ControlGroup", ""), int(known.get("InactiveExitTimestampMonotonic") or 0),
+                starts_at_boot(name, known.get("UnitFileState", "")), known.get("ActiveState") == "active")
+
+
+def starts_at_boot(name: str, state: str, etc: str = "/etc") -> bool:
+    """Whether the unit `name` starts at boot; `state` is its UnitFileState, "generated" where it is an init script."""
+    if state == "generated":
+        return bool(glob.glob(f"{glob.escape(etc)}/rc[2-5].d/S[0-9][0-9]{glob.escape(name.removesuffix('.service'))}"))
+    return state != "disabled"
 
 
 def read_stat(pid: int, proc: str = "/proc") -> tuple[str, float] | None:
@@ -249,17 +264,20 @@ def judge(service: Service, *, timeout: float = 10, look: Probe = probe) -> str:
     unit = read_unit(service.unit)
     if not unit.loaded:
         return f"{service.unit} is not installed"
+    if not unit.boot:
+        return f"{service.unit} does not start at boot"
     main = main_process(unit, service.pid_file)
-    if main is None:
+    if main is None and not (unit.active and service.unit.endswith(".timer")):
         return f"{service.unit} is not running"
     now = time.time()
-    started = now - time.clock_gettime(time.CLOCK_BOOTTIME) + main[1]
-    if unit.since:
-        started = min(started, now - time.monotonic() + unit.since / 1e6)
+    starts = [now - time.monotonic() + unit.since / 1e6] if unit.since else []
+    starts += [now - time.clock_gettime(time.CLOCK_BOOTTIME) + main[1]] if main else []
+    started = min(starts, default=now)
     newer = [(changed, path) for name in service.files for path, changed in changes(name) if started + TICK < changed <= now]
     if newer:
         changed, path = max(newer)
-        return f"{service.unit} (process {main[0]}) started {changed - started:.2f} s before {path} was changed"
+        who = f"{service.unit} (process {main[0]})" if main else service.unit
+        return f"{who} started {changed - started:.2f} s before {path} was changed"
     for endpoint in service.presents:
         if not os.path.exists(endpoint.certificate):
             continue

@@ -12,8 +12,8 @@ version_added: 0.1.0
 short_description: Tell which running services differ from what is on disk
 description:
   - Reads only. Reports C(changed) when a service is to be restarted, so that the task can notify a handler that does it.
-  - A service differs when it does not run, when it started before one of its files was changed, or when one of its ports
-    does not present the certificate chain on disk.
+  - A service differs when it does not run, when it does not start at boot, when it started before one of its files was
+    changed, or when one of its ports does not present the certificate chain on disk.
   - As this looks at what is, and not at what an earlier task changed, a run that died between the change and the restart
     is completed by the next one.
 extends_documentation_fragment:
@@ -32,7 +32,7 @@ options:
     suboptions:
       unit:
         description:
-          - The systemd unit.
+          - The systemd unit, a service or a timer.
           - One that is not installed counts as not running, and is no error, for check mode on a blank host.
         type: str
         required: true

@@ -18,12 +18,13 @@ from lab_client import PEER, ROOT, VPS, ZONE, good, on, site, verify
 POP3 = ("-e", '{"dane_pop3": {}}')
 # what makes the observation notify the handler
 FAULTS = {
-    "Restart apache": "systemctl stop apache2",
-    "Restart sendmail": "systemctl stop sendmail",
-    "Restart dovecot": "systemctl stop dovecot",
-    "Restart nsd": "systemctl stop nsd",
-    "Restart unbound": "systemctl stop unbound",
-    "Restart the renewal timer": "systemctl stop selfhost-dane-renew.timer",
+    "Restart apache": "systemctl disable --now apache2",
+    "Restart sendmail": "systemctl disable --now sendmail",
+    "Restart dovecot": "systemctl disable --now dovecot",
+    "Restart nsd": "systemctl disable --now nsd",
+    "Restart unbound": "systemctl disable --now unbound",
+    "Restart the renewal timer": "systemctl disable --now selfhost-dane-renew.timer",
+    "Restart the signing timer": "systemctl disable selfhost-dane-sign.timer",
     "Re-sign zone": f"rm -f /var/lib/nsd/selfhost-dane/{ZONE}.signed",
 }
 CHECKS = {f"Check the configuration of {daemon} before it is stopped" for daemon in ("apache", "dovecot")}  # mend nothing themselves
@@ -68,4 +69,6 @@ def test_with_all_handlers_all_is_mended() -> None:
     good(site(*POP3))
     on(PEER, f"unbound-control flush_zone {ZONE}")
     good(verify())
-    assert on(VPS, "systemctl is-active selfhost-dane-renew.timer") == "active\n"
+    units = "apache2 sendmail dovecot nsd unbound selfhost-dane-renew.timer selfhost-dane-sign.timer"
+    assert on(VPS, f"systemctl is-enabled {units}").splitlines() == ["enabled"] * 7
+    assert on(VPS, f"systemctl is-active {units}").splitlines() == ["active"] * 7

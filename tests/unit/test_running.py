@@ -178,6 +178,29 @@ def test_a_file_changed_while_the_unit_started_counts(monkeypatch: pytest.Monkey
     assert "before /etc/a was changed" in running.judge(service)
 
 
+def test_a_timer_has_no_process(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any]) -> None:
+    service = Service("a.timer", dated(monkeypatch, world, 501).files)
+    world["runs"] = False
+    world["unit"] = Unit(True, 0, "", int(498e6), active=False)
+    assert running.judge(service) == "a.timer is not running"
+    world["unit"] = Unit(True, 0, "", int(498e6), active=True)
+    assert running.judge(service) == "a.timer started 1.00 s before /etc/a was changed"
+    world["unit"] = Unit(True, 0, "", int(500e6), active=True)
+    assert running.judge(service) == ""
+    assert running.judge(Service("a.service")) == "a.service is not running"
+
+
+def test_what_does_not_start_at_boot_differs(world: dict[str, Any], tmp_path: Path) -> None:
+    world["unit"] = Unit(True, 7, GROUP, 0, boot=False)
+    assert running.judge(Service("a.service")) == "a.service does not start at boot"
+    for state, starts in (("enabled", True), ("static", True), ("", True), ("disabled", False), ("generated", False)):
+        assert running.starts_at_boot("a.service", state, str(tmp_path)) is starts
+    for name, starts in (("rc1.d/S01a", False), ("rc2.d/K01a", False), ("rc2.d/S01ab", False), ("rc2.d/S01a", True)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        assert running.starts_at_boot("a.service", "generated", str(tmp_path)) is starts
+
+
 CERTIFICATE = "fullchain.pem"
 
 
