@@ -7,11 +7,13 @@ import grp
 import os
 import pwd
 import stat
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import DaneError
 from .files import make_directory, sync_directory, write_file
+from .process import checked
 
 STATES = ("file", "initial", "directory", "absent")
 
@@ -20,8 +22,9 @@ def apply(entries: Sequence[Mapping[str, Any]], purge: Sequence[str] = (), check
     """Bring `entries` about and remove the plain files in the directories `purge` that are not among them.
 
     An entry has `path`, `state` (one of STATES; `initial` writes only what is not there), `content`, `mode` (octal
-    text), `owner` and `group` (names).  A symbolic link where a file should be is replaced, never followed.  All is
-    judged before the first is written.  Returns `changed`, `paths` (those that changed) and `diff`.
+    text), `owner` and `group` (names) and `validate` (arguments with %s for a file with the new content).  A symbolic link
+    where a file should be is replaced, never followed.  All is judged before the first is written.  Returns
+    `changed`, `paths` (those that changed) and `diff`.
     """
     wanted = [_judged(entry, check) for entry in entries]
     kept = {entry["path"] for entry in wanted}
@@ -29,6 +32,9 @@ def apply(entries: Sequence[Mapping[str, Any]], purge: Sequence[str] = (), check
         if os.path.isdir(directory):
             wanted += [{"path": path, "state": "absent"} for name in sorted(os.listdir(directory))
                        if (path := os.path.join(directory, name)) not in kept and os.path.isfile(path)]
+    if not check:
+        for entry in wanted:
+            _validate(entry)
     changed: list[str] = []
     diffs: list[dict[str, str]] = []
     for entry in wanted:
@@ -60,7 +66,21 @@ def _judged(entry: Mapping[str, Any], check: bool) -> dict[str, Any]:
         owner = group = -1
     if os.path.isdir(path) and not os.path.islink(path) and state in ("file", "initial"):
         raise DaneError(f"{path} is a directory where a file should be; move it away")
-    return {"path": path, "state": state, "data": str(entry.get("content") or "").encode(), "mode": int(mode, 8), "owner": owner, "group": group}
+    return {"path": path, "state": state, "data": str(entry.get("content") or "").encode(), "mode": int(mode, 8), "owner": owner, "group": group,
+            "validate": entry.get("validate")}
+
+
+def _validate(entry: Mapping[str, Any]) -> None:
+    path = entry["path"]
+    if not entry.get("validate") or os.path.isfile(path) and _content(path) == entry["data"]:
+        return
+    with tempfile.TemporaryDirectory() as directory:  # 0700
+        new = os.path.join(directory, os.path.basename(path))
+        write_file(new, entry["data"], 0o600)
+        try:
+            checked([new if argument == "%s" else argument for argument in entry["validate"]])
+        except DaneError as error:
+            raise DaneError(f"{path} is left as it was, for its new text is not accepted; correct what it is made of: {error}") from error
 
 
 def _apply(entry: Mapping[str, Any], check: bool) -> dict[str, str] | None:

@@ -53,6 +53,12 @@ options:
       group:
         description: Name of the group, likewise.
         type: str
+      validate:
+        description:
+          - Program and arguments that must accept a new content before anything is written, C(%s) among them being a file with it.
+          - Not run in check mode, where what it needs may not be there yet.
+        type: list
+        elements: str
   purge:
     description: Directories in which every plain file that is not in O(files) is removed.
     type: list
@@ -69,6 +75,9 @@ EXAMPLES = r"""
       - path: /etc/example/secret.conf
         content: "{{ lookup('ansible.builtin.template', 'secret.conf.j2') }}"
         mode: "0600"
+      - path: /etc/unbound/unbound.conf
+        content: "{{ lookup('ansible.builtin.template', 'unbound.conf.j2') }}"
+        validate: [/usr/sbin/unbound-checkconf, "%s"]
     purge: [/etc/example]
 """
 
@@ -96,6 +105,7 @@ def main() -> None:
         "mode": {"type": "str"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
+        "validate": {"type": "list", "elements": "str"},
     }
     module = AnsibleModule(
         argument_spec={

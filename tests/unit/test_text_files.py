@@ -73,6 +73,20 @@ def test_all_is_judged_before_anything_is_written(tmp_path: Path, entry: dict[st
     assert not (tmp_path / "first").exists()
 
 
+def test_a_text_that_is_not_accepted_leaves_all_as_it_was(tmp_path: Path) -> None:
+    first, path = tmp_path / "first", tmp_path / "file"
+    entries: list[dict[str, Any]] = [{"path": str(first), "content": "x"},
+                                     {"path": str(path), "content": "bad\n", "validate": ["grep", "-q", "good", "%s"]}]
+    assert text_files.apply(entries, check=True)["paths"] == [str(first), str(path)]
+    with pytest.raises(DaneError, match="file is left as it was"):
+        text_files.apply(entries)
+    assert not first.exists() and not path.exists()
+    entries[1]["content"] = "good\n"
+    assert text_files.apply(entries)["paths"] == [str(first), str(path)]
+    entries[1]["validate"] = ["false"]  # asked of what is new alone
+    assert not text_files.apply(entries)["changed"]
+
+
 def test_check_mode_knows_no_owner_yet(tmp_path: Path) -> None:
     assert text_files.apply([{"path": str(tmp_path / "x"), "content": "", "owner": "no-such-user"}], check=True)["changed"]
 
