@@ -5,6 +5,7 @@
 #   make demo-down  take it away again
 #   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
+#   make bench      what it takes, as ratios measured in one run; leaves no lab
 #
 # Each line is a command that a person can type, after: . .venv/bin/activate
 
@@ -28,7 +29,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills lock clean
+.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -140,6 +141,10 @@ integration: setup
 
 kills: setup
 	python -m pytest -s tests/integration/kills.py
+
+# Alone on the machine, or the ratios are those of chance.
+bench: setup
+	@trap '$(SUDO) tests/lab/lab down' EXIT; python tests/bench/bench.py
 
 clean:
 	rm -rf .venv .cache .ansible
