@@ -158,8 +158,8 @@ def lost(history: History, policy: Policy, now: int) -> History:
 
 def named(history: History, addresses: Iterable[str], unlistable: Iterable[str], now: int) -> History:
     """Parent and zone name the name server `addresses` at `now`."""
-    wanted, known = set(addresses), {server.address: server for server in history.servers}
-    servers = [replace(known.get(address, Server(address)), removed=None, unlistable=address in set(unlistable)) for address in sorted(wanted)]
+    wanted, many, known = set(addresses), set(unlistable), {server.address: server for server in history.servers}
+    servers = [replace(known.get(address, Server(address)), removed=None, unlistable=address in many) for address in sorted(wanted)]
     servers += [server if server.removed is not None else replace(server, removed=now)
                 for address, server in sorted(known.items()) if address not in wanted]
     return replace(history, servers=tuple(servers))
