@@ -48,7 +48,7 @@ def rolls(name: str, seed: int, seconds: int = 6000, expire: int = 400, believed
     while world.now < seconds:
         world.second()
         published: Records = world.primary.records
-        for (records, _), last in world.served.items():
+        for (records, _ttl), last in world.served.items():
             if last == world.now and not history.matches(records, frozenset({key(current)})):
                 wrong.append(f"{world.now}: served although the key went live at {switched}")
         if world.now % LOOK:
