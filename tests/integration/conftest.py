@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from lab_client import good, lab, playbook, registrar, site, verify
+from lab_client import CONTROL, FLEET, MX2, ROOT, good, lab, playbook, registrar, site, verify
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,11 @@ def converged(internet: None) -> None:
     if any(step().status for step in (registrar, verify)):  # not converged, or altered
         for step in (site, registrar, verify):
             good(step())
+
+
+@pytest.fixture(scope="module")
+def fleet(internet: None) -> None:
+    """The fleet as site.yml leaves it, trusting the CAs of the lab, with the DS in the parent, and all green from outside."""
+    lab("up", MX2, CONTROL)
+    for step in (site(*FLEET), registrar(), playbook(str(ROOT / "tests" / "lab" / "trust.yml"), *FLEET), verify(*FLEET)):
+        good(step)

@@ -11,13 +11,14 @@ import pytest
 from lab_client import (
     ACME,
     ADDRESSES,
+    CONTROL,
     FLEET,
     HOME,
     INVENTORY,
-    MX,
+    MAIL_HOSTS,
+    MX2,
     PEER,
     ROOT,
-    VPS,
     ZONE,
     Run,
     good,
@@ -25,27 +26,14 @@ from lab_client import (
     on,
     playbook,
     recap_of,
-    registrar,
     site,
-    verify,
     wait_for,
 )
 
-MX2, CONTROL = "mx2.pyon.example", "control.example"
-MX2_ADDRESSES = ("198.51.100.12", "2001:db8:51::12")
-HOSTS = {MX: VPS, MX2: MX2}  # mail name: the host behind it
-WHERE = [(MX, address) for address in ADDRESSES[VPS]] + [(MX2, address) for address in MX2_ADDRESSES]
+WHERE = [(name, address) for name, host in MAIL_HOSTS.items() for address in ADDRESSES[host]]
 CONTROL_ROOT = "/root/selfhost.dane"
 # what the resolver of peer serves of mx2
 RECORDS = f"for q in '_25._tcp.{MX2} TLSA' '{MX2} A' '{MX2} AAAA' '{ZONE} MX'; do dig +short $q | sort; done"
-
-
-@pytest.fixture(scope="module")
-def fleet(internet: None) -> None:
-    """The fleet as site.yml leaves it, with the DS in the parent, and all green from outside."""
-    lab("up", MX2, CONTROL)
-    for step in (site(*FLEET), registrar(), playbook("tests/lab/trust.yml", *FLEET), verify(*FLEET)):
-        good(step)
 
 
 pytestmark = pytest.mark.usefixtures("fleet")
@@ -66,17 +54,17 @@ def test_every_address_of_every_mx_is_verified(name: str, address: str) -> None:
     assert is_verified(said := finger(name, address), name, address), said
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", MAIL_HOSTS)
 def test_mail_goes_both_ways_over_tls_1_3_and_passes_spf_and_dmarc(name: str) -> None:
     token = uuid.uuid4().hex
     on(PEER, f"printf 'Subject: {token}\\n\\nhello\\n' | /usr/sbin/sendmail -f peer@peer.example kato@{name}")
-    wait_for(lambda: token in on(HOSTS[name], "cat /var/mail/kato", check=False), f"the mail in kato's mailbox at {name}", 60)
-    came = message(on(HOSTS[name], "cat /var/mail/kato"), token)
+    wait_for(lambda: token in on(MAIL_HOSTS[name], "cat /var/mail/kato", check=False), f"the mail in kato's mailbox at {name}", 60)
+    came = message(on(MAIL_HOSTS[name], "cat /var/mail/kato"), token)
     assert re.search(r"from peer\.example .*version=TLSv1\.3 .*verify=OK\)", came, re.DOTALL), came
     assert f"Verified TLS connection established to {name}[" in on(PEER, "tail -50 /var/log/mail.log")
 
     answer = uuid.uuid4().hex
-    on(HOSTS[name], f"printf 'From: kato@{ZONE}\\nSubject: {answer}\\n\\nback\\n' | runuser -u kato -- /usr/sbin/sendmail peer@peer.example")
+    on(MAIL_HOSTS[name], f"printf 'From: kato@{ZONE}\\nSubject: {answer}\\n\\nback\\n' | runuser -u kato -- /usr/sbin/sendmail peer@peer.example")
     wait_for(lambda: answer in on(PEER, "cat /var/mail/peer", check=False), "the answer in peer's mailbox", 60)
     came = message(on(PEER, "cat /var/mail/peer"), answer)
     assert re.search(rf"Received: from {name} \({name} \[.*\]\)\s+\(using TLSv1\.3 ", came), came
@@ -141,7 +129,7 @@ class Watcher(threading.Thread):
 
 def test_a_host_that_is_off_keeps_its_records_and_converges_when_it_is_back() -> None:
     before = on(PEER, RECORDS)
-    assert "3 1 1" in before and MX2_ADDRESSES[0] in before and f"20 {MX2}." in before, before
+    assert "3 1 1" in before and ADDRESSES[MX2][0] in before and f"20 {MX2}." in before, before
     watcher = Watcher()
     watcher.start()
     try:

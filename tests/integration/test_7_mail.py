@@ -8,9 +8,8 @@ import re
 import uuid
 
 import pytest
-from lab_client import ADDRESSES, MX, PEER, ROOT, VPS, ZONE, good, on, playbook, site, wait_for
+from lab_client import ADDRESSES, FLEET, MAIL_HOSTS, MX, PEER, VPS, ZONE, good, on, site, wait_for
 
-MAIL_HOSTS = {MX: VPS}
 LIVE = f"/var/lib/selfhost-dane/live/{MX}"
 OUTSIDE = "peer@peer.example"  # tests/lab/group_vars/lab.yml has mail for info and sales@pyon.example go there too
 # A client: say() sends octets as they are and returns the whole reply, or "closed".
@@ -49,14 +48,8 @@ def wrap(certificate=None, key=None):
 host = sys.argv[1]
 connect()
 """
-pytestmark = pytest.mark.usefixtures("converged")
+pytestmark = pytest.mark.usefixtures("fleet")
 every_mail_host = pytest.mark.parametrize("name", MAIL_HOSTS)
-
-
-@pytest.fixture(scope="module")
-def trusting() -> None:
-    """The managed hosts trust the CAs of the lab."""
-    good(playbook(str(ROOT / "tests" / "lab" / "trust.yml")))
 
 
 def client(host: str, script: str, name: str, *arguments: str) -> str:
@@ -100,7 +93,6 @@ def test_spf_is_at_both_names_and_dmarc_is_relaxed() -> None:
 
 
 @every_mail_host
-@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize(("certificate", "verdict"), [("of a trusted CA", "OK"), ("signed by itself", "FAIL"), ("", "NO")])
 def test_the_received_line_says_whether_the_sender_is_verified(name: str, certificate: str, verdict: str) -> None:
     token = uuid.uuid4().hex
@@ -118,7 +110,6 @@ for command in (b"EHLO peer.example", b"MAIL FROM:<peer@peer.example>", b"RCPT T
     assert re.search(rf"by {re.escape(name)} [^;]*\(version=TLSv1\.3 [^)]*verify={verdict}\)", received), received
 
 
-@pytest.mark.usefixtures("trusting")
 def test_a_connection_to_others_is_verified_and_logged() -> None:
     token = uuid.uuid4().hex
     on(VPS, f"printf 'Subject: {token}\\n\\nhello\\n' | runuser -u kato -- /usr/sbin/sendmail {OUTSIDE}")
@@ -128,7 +119,6 @@ def test_a_connection_to_others_is_verified_and_logged() -> None:
 
 
 @every_mail_host
-@pytest.mark.usefixtures("trusting")
 def test_the_chain_is_whole_and_few_cas_are_named_to_clients(name: str) -> None:
     said = on(PEER, f"openssl s_client -connect {name}:25 -starttls smtp -servername {name} -showcerts </dev/null")
     pem = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -144,7 +134,7 @@ def test_a_client_certificate_is_presented_where_it_is_said() -> None:
     on(PEER, "postconf -e smtpd_tls_ask_ccert=yes; postfix reload")
     try:
         for option, words in ((LIVE, '(Client CN "", Issuer "Pebble Intermediate'), ("", "(Client did not present a certificate)")):
-            good(site("--limit", VPS, "-e", json.dumps({"sendmail_client_certificate": option})))
+            good(site(*FLEET, "--limit", VPS, "-e", json.dumps({"sendmail_client_certificate": option})))
             token = uuid.uuid4().hex
             on(VPS, f"printf 'Subject: {token}\\n\\nhello\\n' | runuser -u kato -- /usr/sbin/sendmail {OUTSIDE}")
             assert words in message(PEER, "peer", token)
@@ -155,10 +145,10 @@ def test_a_client_certificate_is_presented_where_it_is_said() -> None:
 def test_a_client_certificate_that_others_may_read_is_named_and_a_missing_user_too() -> None:
     before = on(VPS, "sha256sum /etc/mail/sendmail.cf /etc/passwd /etc/aliases")
     on(VPS, f"mkdir -p /root/client && cp {LIVE}/*.pem /root/client/ && chmod 644 /root/client/privkey.pem")
-    done = site("--limit", VPS, "-e", json.dumps({"sendmail_client_certificate": "/root/client"}))
+    done = site(*FLEET, "--limit", VPS, "-e", json.dumps({"sendmail_client_certificate": "/root/client"}))
     on(VPS, "rm -r /root/client")
     assert done.status == 2 and "/root/client has no fullchain.pem and privkey.pem with a key that is root's" in done.output, done.output
-    done = site("--limit", VPS, "-e", json.dumps({"dane_make_users": False, "dane_mailboxes": ["kato", "ghost"]}))
+    done = site(*FLEET, "--limit", VPS, "-e", json.dumps({"dane_make_users": False, "dane_mailboxes": ["kato", "ghost"]}))
     assert done.status == 2 and f"{VPS}: there is no user ghost, who is to receive mail; make the user" in done.output, done.output
     assert done.total("changed") == 0 and before == on(VPS, "sha256sum /etc/mail/sendmail.cf /etc/passwd /etc/aliases")
 
@@ -168,7 +158,7 @@ def test_no_form_of_an_address_makes_it_relay(name: str) -> None:
     forms = ["x@elsewhere.example", f"x%elsewhere.example@{name}", f"x%elsewhere.example@{ZONE}", f"elsewhere.example!x@{name}", "elsewhere.example!x",
              f'"x@elsewhere.example"@{name}', '"x@elsewhere.example"', f"@{name}:x@elsewhere.example", f"@{name},@{ZONE}:x@elsewhere.example",
              f"x@elsewhere.example@{name}", "x@elsewhere.example@", "x%elsewhere.example@", "x%elsewhere.example@[127.0.0.1]",
-             f"x%elsewhere.example@[{ADDRESSES[VPS][0]}]", "x@[198.51.100.20]", "x@[IPv6:2001:db8:51::20]", f'"x%elsewhere.example"@{name}',
+             f"x%elsewhere.example@[{ADDRESSES[MAIL_HOSTS[name]][0]}]", "x@[198.51.100.20]", "x@[IPv6:2001:db8:51::20]", f'"x%elsewhere.example"@{name}',
              f"elsewhere.example!x%peer.example@{name}", "|/bin/sh", "/tmp/x", ":include:/etc/passwd"]
     said = client(PEER, f"""
 for sender in (b"", b"peer@peer.example", b"kato@{ZONE}", b"kato@{name}", b"kato"):
