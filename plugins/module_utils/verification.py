@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +17,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from . import dns_client, tls_client, tlsa, x509
-from .dns_client import Answer, absolute
+from . import delegation, dns_client, tls_client, tlsa, x509
+from .delegation import Server, address_questions, failed, parent_answers, routed
+from .dns_client import absolute
 from .errors import DaneError, printable
 from .tls_client import Presented
 from .zone import serial_after
 
 DAY = 86400
-MOST_SERVERS = 64  # addresses asked for one zone: what a hostile parent or zone may name is bounded
 BROWSER = "browser (WebPKI)"
 OPPORTUNISTIC = "opportunistic sender"
 PKIX_SENDER = "PKIX-verifying sender"
@@ -56,45 +55,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Server:
-    """One address of a name server, and the names that lead to it."""
-
-    address: str
-    names: tuple[str, ...]
-
-    @property
-    def shown(self) -> str:
-        return self.names[0].rstrip(".")
-
-
-@dataclass(frozen=True)
-class World:
+class World(delegation.Wire):
     """The wire.  Tests give another one."""
 
-    ask: Callable[[str, str, str, bool], Answer]
-    """(address, owner, rdtype, tcp)"""
-    resolve: Callable[[str, str], Answer]
-    """(owner, rdtype)"""
     transfer: Callable[[str, str], tuple[bool | None, str]]
     """(address, zone)"""
     probe: Callable[[str, int, str, str], Presented]
     """(address, port, service, name)"""
-    routed: Callable[[str], bool]
-    """Whether this host has any way to that address."""
     now: float
     """Unix seconds."""
     ca_file: str = ""
     """What `probe` trusts; "" for the system's CAs."""
-
-
-def routed(address: str) -> bool:
-    """Whether this host has a route to `address`.  Nothing is sent."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 53))
-    except OSError:
-        return False
-    return True
 
 
 def world(resolvers: Sequence[str] = (), ca_file: str | None = None, timeout: float = 60) -> World:
@@ -116,53 +87,14 @@ def world(resolvers: Sequence[str] = (), ca_file: str | None = None, timeout: fl
     )
 
 
-class Look:
-    """What was asked and answered.  Each question is asked once; `fetch` asks many at the same time."""
+class Look(delegation.Look):
+    """What was asked and answered, also ("transfer", address, zone) and ("probe", address, port, service, name)."""
 
-    def __init__(self, wire: World, pool: ThreadPoolExecutor) -> None:
-        self.world = wire
-        self.pool = pool
-        self.seen: dict[tuple[Any, ...], Any] = {}
-
-    def fetch(self, questions: Iterable[tuple[Any, ...]]) -> None:
-        """Ask ("resolve", owner, rdtype), ("ask", address, owner, rdtype, tcp), ("transfer", ...), ("probe", ...)."""
-        fresh = [question for question in dict.fromkeys(questions) if question not in self.seen]
-        calls = [self.pool.submit(getattr(self.world, question[0]), *question[1:]) for question in fresh]
-        for question, call in zip(fresh, calls, strict=True):
-            self.seen[question] = call.result()
-
-    def resolved(self, owner: str, rdtype: str) -> Answer:
-        answer: Answer = self.seen[("resolve", absolute(owner), rdtype)]
-        return answer
-
-    def asked(self, address: str, owner: str, rdtype: str, tcp: bool = False) -> Answer:
-        answer: Answer = self.seen[("ask", address, absolute(owner), rdtype, tcp)]
-        return answer
-
-    def addresses(self, name: str) -> list[str]:
-        return [*self.resolved(name, "A").records, *self.resolved(name, "AAAA").records]
-
-
-def _addresses_of(names: Iterable[str]) -> list[tuple[Any, ...]]:
-    return [("resolve", absolute(name), rdtype) for name in names for rdtype in ("A", "AAAA")]
+    world: World
 
 
 def _model_addresses(entry: Mapping[str, Any]) -> list[str]:
     return [str(ipaddress.ip_address(address)) for address in [*entry["ipv4"], *entry["ipv6"]]]
-
-
-def _ancestors(zone: str) -> list[str]:
-    labels = absolute(zone).rstrip(".").split(".")
-    return [".".join(labels[place:]) + "." for place in range(1, len(labels))] + ["."]
-
-
-def _failed(answer: Answer) -> str:
-    """Why there was no answer at all, "" where there was (an empty one too)."""
-    if answer.error:
-        return answer.error
-    if answer.rcode not in ("NOERROR", "NXDOMAIN"):
-        return f"{answer.server} answers {answer.rcode} for {answer.owner} {answer.rdtype}"
-    return ""
 
 
 # Commands to try next
@@ -206,41 +138,8 @@ def _school_command(school: str, address: str, endpoint: Mapping[str, Any], ca_f
 
 def _servers(look: Look, wanted: Mapping[str, Any]) -> list[Server]:
     """Every address that the model, the zone or the parent names, the model's first."""
-    zone = absolute(wanted["zone"])
-    found: dict[str, list[str]] = {}
-    for entry in wanted["name_servers"]:
-        for address in _model_addresses(entry):
-            found.setdefault(address, []).append(absolute(entry["name"]))
-    glue: list[tuple[str, str]] = []
-    names = {record.lower() for record in look.resolved(zone, "NS").records}
-    for answer in _parent_answers(look, zone):
-        names.update(answer.referral)
-        names.update(record.lower() for record in answer.records)
-        glue += answer.glue
-    names.update(absolute(entry["name"]) for entry in wanted["name_servers"])
-    chosen = sorted(names)[:MOST_SERVERS]
-    look.fetch(_addresses_of(chosen))
-    wired = [(name, address) for name in chosen for address in look.addresses(name)]
-    for name, address in wired + glue:
-        if name in names and name not in found.setdefault(address, []):
-            found[address].append(name)
-    return [Server(address, tuple(names_of)) for address, names_of in list(found.items())[:MOST_SERVERS] if names_of]
-
-
-def _parent_answers(look: Look, zone: str) -> list[Answer]:
-    return [answer for question, answer in look.seen.items()
-            if question[0] == "ask" and question[2:] == (absolute(zone), "NS", False) and question[1] in _parents(look, zone)
-            and not _failed(answer)]
-
-
-def _parents(look: Look, zone: str) -> list[str]:
-    """Addresses of the parent zone's name servers, four at most."""
-    for ancestor in _ancestors(zone):
-        names = look.resolved(ancestor, "NS").records
-        if names:
-            look.fetch(_addresses_of(names[:4]))
-            return [address for name in names[:4] for address in look.addresses(name) if look.world.routed(address)][:4]
-    return []
+    known = [(absolute(entry["name"]), address) for entry in wanted["name_servers"] for address in _model_addresses(entry)]
+    return delegation.name_servers(look, wanted["zone"], known, (absolute(entry["name"]) for entry in wanted["name_servers"]))
 
 
 def gather(look: Look, zones: Sequence[Mapping[str, Any]]) -> dict[str, list[Server]]:
@@ -248,13 +147,11 @@ def gather(look: Look, zones: Sequence[Mapping[str, Any]]) -> dict[str, list[Ser
     first: list[tuple[Any, ...]] = [("resolve", ".", "SOA")]
     for wanted in zones:
         zone = absolute(wanted["zone"])
-        first += [("resolve", zone, rdtype) for rdtype in ("DS", "NS", "MX")]
-        first += [("resolve", ancestor, "NS") for ancestor in _ancestors(zone)]
-        first += _addresses_of([entry["name"] for entry in [*wanted["name_servers"], *wanted["endpoints"]]])
+        first += [*delegation.zone_questions(zone), ("resolve", zone, "MX")]
+        first += address_questions([entry["name"] for entry in [*wanted["name_servers"], *wanted["endpoints"]]])
         first += [("resolve", absolute(endpoint["owner"]), "TLSA") for endpoint in wanted["endpoints"]]
     look.fetch(first)
-    look.fetch(("ask", address, absolute(wanted["zone"]), "NS", False)
-               for wanted in zones for address in _parents(look, wanted["zone"]))
+    look.fetch(question for wanted in zones for question in delegation.parent_questions(look, wanted["zone"]))
     servers = {absolute(wanted["zone"]): _servers(look, wanted) for wanted in zones}
     look.fetch(("ask", server.address, zone, "SOA", tcp)
                for zone, of_zone in servers.items() for server in of_zone if look.world.routed(server.address)
@@ -266,8 +163,8 @@ def gather(look: Look, zones: Sequence[Mapping[str, Any]]) -> dict[str, list[Ser
             second += [("ask", server.address, zone, rdtype, False) for rdtype in ("NS", "MX", "DNSKEY")]
             second += [("ask", server.address, absolute(endpoint["owner"]), "TLSA", False) for endpoint in wanted["endpoints"]]
             second += [("ask", server.address, name, rdtype, False)
-                       for endpoint in wanted["endpoints"] for _method, name, rdtype in _addresses_of([endpoint["name"]])
-                       if _failed(look.resolved(name, rdtype))]
+                       for endpoint in wanted["endpoints"] for _method, name, rdtype in address_questions([endpoint["name"]])
+                       if failed(look.resolved(name, rdtype))]
             second.append(("transfer", server.address, zone))
     look.fetch(second)
     look.fetch(("probe", address, endpoint["port"], endpoint["service"], endpoint["name"])
@@ -303,7 +200,7 @@ def _endpoint_addresses(look: Look, wanted: Mapping[str, Any], servers: Sequence
     found: list[str] = list(look.addresses(endpoint["name"]))
     zone = absolute(wanted["zone"])
     for rdtype in ("A", "AAAA"):
-        if _failed(look.resolved(endpoint["name"], rdtype)):
+        if failed(look.resolved(endpoint["name"], rdtype)):
             for server in _alive(look, zone, servers):
                 found += look.asked(server.address, endpoint["name"], rdtype).records
     if not found:
@@ -341,7 +238,7 @@ def _resolver_row(look: Look) -> Row:
     if answer.authenticated:
         return Row("", "resolver", "this host", answer.server, 53, True, detail="validates (AD)", command=_dig(answer.server, ".", "SOA"))
     return Row("", "resolver", "this host", answer.server, 53, False,
-               detail=_failed(answer) or f"the resolver {answer.server} does not validate: no AD on the root's SOA",
+               detail=failed(answer) or f"the resolver {answer.server} does not validate: no AD on the root's SOA",
                cure="give this host a validating resolver on its loopback address (role selfhost.dane.unbound), and name it in"
                     " /etc/resolv.conf or in the resolvers of this check",
                command=_dig(answer.server, ".", "SOA"))
@@ -357,8 +254,8 @@ def _delegation(look: Look, zone: str, alive: Sequence[Server], row: Callable[..
     if not look.resolved(".", "SOA").authenticated:
         return "unknown", judged(ok=None, detail="cannot be judged: the resolver here does not validate",
                                  cure="see the row of the resolver")
-    if _failed(ds):
-        return "bogus", judged(ok=False, detail=f"the DS cannot be looked up: {printable(_failed(ds))}",
+    if failed(ds):
+        return "bogus", judged(ok=False, detail=f"the DS cannot be looked up: {printable(failed(ds))}",
                                cure="ask the parent's name servers; the fault is at them or on the way")
     if not ds.records:
         denied = "securely denied" if ds.authenticated else "and the parent is not secure"
@@ -429,7 +326,7 @@ def _signature_row(zone: _Zone, server: Server, row: Callable[..., Row]) -> Row:
     keys = look.asked(server.address, apex, "DNSKEY")
     ds = look.resolved(apex, "DS").records if zone.state == "secure" else ()
     faults = []
-    fault = f"{server.address}: {printable(_failed(keys))}" if _failed(keys) else dns_client.validated(keys, keys, ds, now)
+    fault = f"{server.address}: {printable(failed(keys))}" if failed(keys) else dns_client.validated(keys, keys, ds, now)
     if fault:
         faults.append((fault, "DNSKEY", apex))
     answers = [keys, look.asked(server.address, apex, "SOA", look.asked(server.address, apex, "SOA").serial is None)]
@@ -501,9 +398,9 @@ def _set_rows(zone: _Zone) -> list[Row]:
     said = []
     for server in servers:
         answer = look.asked(server.address, apex, "NS")
-        if not _failed(answer):
+        if not failed(answer):
             said.append((server.shown, server.address, {record.lower() for record in answer.records}))
-    parents = _parent_answers(look, apex)
+    parents = parent_answers(look, apex)
     for answer in parents:
         by_parent = set(answer.referral) or {record.lower() for record in answer.records}
         said.append((f"the parent ({answer.server})", answer.server, by_parent))
@@ -512,14 +409,14 @@ def _set_rows(zone: _Zone) -> list[Row]:
     said = []
     for server in servers:
         answer = look.asked(server.address, apex, "MX")
-        if not _failed(answer):
+        if not failed(answer):
             said.append((server.shown, server.address, {record.lower() for record in answer.records}))
     return [*rows, _set_row("MX set", apex, preferences, said, "", zone.row)]
 
 
 def _address_rows(zone: _Zone) -> list[Row]:
     look = zone.look
-    glue = {pair for answer in _parent_answers(look, zone.zone) for pair in answer.glue}
+    glue = {pair for answer in parent_answers(look, zone.zone) for pair in answer.glue}
     rows = []
     entries = {entry["name"]: entry for entry in [*zone.wanted["name_servers"], *zone.wanted["endpoints"]]}
     for name, entry in entries.items():
@@ -527,7 +424,7 @@ def _address_rows(zone: _Zone) -> list[Row]:
         command = _dig("", name, "AAAA" if entry["ipv6"] else "A")
         expected = set(_model_addresses(entry))
         answers = [look.resolved(name, rdtype) for rdtype in ("A", "AAAA")]
-        failures = [_failed(answer) for answer in answers if _failed(answer)]
+        failures = [failed(answer) for answer in answers if failed(answer)]
         found = set(look.addresses(name))
         if failures:
             faults.append(f"the lookup fails: {printable(failures[0])}")
@@ -575,12 +472,12 @@ def _tlsa(zone: _Zone, endpoint: Mapping[str, Any]) -> _Records:
     def done(ok: bool | None, detail: str, cure: str = "", **more: Any) -> _Records:
         return _Records(row(ok=ok, detail=detail, cure=cure, **more), tuple(sets.values()), shown)
 
-    if not sets and not fault and not _failed(answer):
+    if not sets and not fault and not failed(answer):
         return done(False, "no TLSA is served", publish)
     current = zone.current()
     for server in current:
-        if _failed(by_server[server]):
-            return done(False, printable(_failed(by_server[server])), "see the rows of that name server", address=server.address)
+        if failed(by_server[server]):
+            return done(False, printable(failed(by_server[server])), "see the rows of that name server", address=server.address)
         if not by_server[server].records:
             return done(False, f"{server.shown} serves no TLSA here", publish, address=server.address,
                         command=_dig(server.address, endpoint["owner"], "TLSA", "+norecurse"))
@@ -595,8 +492,8 @@ def _tlsa(zone: _Zone, endpoint: Mapping[str, Any]) -> _Records:
     if zone.state == "unknown":
         return done(None, "served; whether it is secure cannot be judged: the resolver here does not validate",
                     "see the row of the resolver")
-    if _failed(answer):
-        return done(False, f"the lookup fails, so DANE senders defer: {printable(_failed(answer))}",
+    if failed(answer):
+        return done(False, f"the lookup fails, so DANE senders defer: {printable(failed(answer))}",
                     "see the rows of the delegation and the signatures")
     if not answer.records:
         return done(False, "the resolver has none yet (it keeps an older answer), the name servers do", "look again after the TTL")
@@ -682,7 +579,7 @@ def _endpoint_rows(zone: _Zone, endpoint: Mapping[str, Any]) -> list[Row]:
     is_mx = any(absolute(entry["name"]) == absolute(name) for entry in zone.wanted["mx"])
     if is_mx:
         lookups.append(("MX", look.resolved(zone.zone, "MX")))
-    unresolved = next((f"the lookup of its {kind} fails" for kind, answer in lookups if _failed(answer)), "")
+    unresolved = next((f"the lookup of its {kind} fails" for kind, answer in lookups if failed(answer)), "")
     insecure = next((f"its {kind} is not secure" for kind, answer in lookups if not answer.authenticated), "")
     for address in _endpoint_addresses(look, zone.wanted, zone.servers, endpoint):
         row = partial(zone.row, name=name, address=address, port=port)

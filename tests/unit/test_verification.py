@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from ansible_collections.selfhost.dane.plugins.filter.verification_lines import verification_lines
-from ansible_collections.selfhost.dane.plugins.module_utils import dns_client, verification, x509
+from ansible_collections.selfhost.dane.plugins.module_utils import delegation, dns_client, verification, x509
 from ansible_collections.selfhost.dane.plugins.module_utils.dns_client import Answer, absolute
 from ansible_collections.selfhost.dane.plugins.module_utils.tls_client import Presented
 from ansible_collections.selfhost.dane.plugins.module_utils.verification import Row
@@ -154,8 +154,8 @@ class Net:
         return self.presented.get((address, port), Presented(address, port, service, name, error="refused"))
 
     def verify(self, wanted: list[dict[str, Any]] | None = None) -> list[Row]:
-        world = verification.World(self.ask, self.resolve, self.transfer, self.probe, lambda address: address not in self.unrouted, NOW,
-                                   "/etc/ca of ours.pem")
+        world = verification.World(ask=self.ask, resolve=self.resolve, routed=lambda address: address not in self.unrouted,
+                                   transfer=self.transfer, probe=self.probe, now=NOW, ca_file="/etc/ca of ours.pem")
         return verification.verify(WANTED if wanted is None else wanted, world, 3 * 86400, workers=4)
 
 
@@ -457,8 +457,8 @@ def test_what_a_parent_may_name_is_bounded(net: Net) -> None:
     net.parent_ns = [f"n{number}.evil.example." for number in range(5000)]
     net.glue = tuple((f"n{number}.evil.example.", f"198.51.{100 + number // 250}.{number % 250}") for number in range(1000))
     net.verify()
-    assert len({question[1] for question in net.questions if question[0] == "ask"}) <= verification.MOST_SERVERS + 1
-    assert len({question[1] for question in net.questions if question[0] == "resolve"}) < verification.MOST_SERVERS + 20
+    assert len({question[1] for question in net.questions if question[0] == "ask"}) <= delegation.MOST_SERVERS + 1
+    assert len({question[1] for question in net.questions if question[0] == "resolve"}) < delegation.MOST_SERVERS + 20
 
 
 @pytest.mark.parametrize("record", ["255 1 1 00", "3 1 1 00", "3 9 1 " + "00" * 32])
