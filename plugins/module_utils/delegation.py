@@ -110,26 +110,30 @@ def parent_answers(look: Look, zone: str) -> list[Answer]:
     return [answer for answer in answers if not failed(answer)]
 
 
+def names(look: Look, zone: str, more: Iterable[str] = ()) -> list[str]:
+    """The names of the name servers as parent and zone have them, and those in `more`: MOST_SERVERS at most."""
+    found = {record.lower() for record in look.resolved(zone, "NS").records} | set(more)
+    for answer in parent_answers(look, zone):
+        found.update(answer.referral)
+        found.update(record.lower() for record in answer.records)
+    return sorted(found)[:MOST_SERVERS]
+
+
 def name_servers(look: Look, zone: str, known: Iterable[tuple[str, str]] = (), more: Iterable[str] = ()) -> list[Server]:
     """Every address that parent or zone names, and those that are `known` (name, address), which come first.
 
-    `more`: further names to follow.  At most MOST_SERVERS names, and as many addresses.
+    `more`: further names to follow.  At most MOST_SERVERS addresses.
     """
     pairs = list(known)
-    glue: list[tuple[str, str]] = []
-    names = {record.lower() for record in look.resolved(zone, "NS").records} | {name for name, _address in pairs} | set(more)
-    for answer in parent_answers(look, zone):
-        names.update(answer.referral)
-        names.update(record.lower() for record in answer.records)
-        glue += answer.glue
-    chosen = sorted(names)[:MOST_SERVERS]
+    chosen = names(look, zone, [*more, *(name for name, _address in pairs)])
     look.fetch(address_questions(chosen))
     pairs += [(name, address) for name in chosen for address in look.addresses(name)]
+    pairs += [pair for answer in parent_answers(look, zone) for pair in answer.glue if pair[0] in chosen]
     found: dict[str, list[str]] = {}
-    for name, address in pairs + glue:
-        if name in names and name not in found.setdefault(address, []):
+    for name, address in pairs:
+        if name not in found.setdefault(address, []):
             found[address].append(name)
-    return [Server(address, tuple(names_of)) for address, names_of in list(found.items())[:MOST_SERVERS] if names_of]
+    return [Server(address, tuple(leading)) for address, leading in list(found.items())[:MOST_SERVERS]]
 
 
 def _ancestors(zone: str) -> list[str]:

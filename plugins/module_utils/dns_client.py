@@ -8,6 +8,7 @@ with the answer is one sentence in it.  DaneError is only for a missing library.
 from __future__ import annotations
 
 import ipaddress
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ except ImportError:
     HAVE_DNS = False
 
 PAYLOAD = 1232  # octets; what passes everywhere without fragments
+MOST_RECORDS = 128  # in one answer, of all sections: an RRset of 64 with what goes with it
+MOST_SIGNATURES = 8  # tried for one RRset
 DIGESTS = {2: "SHA256", 4: "SHA384"}  # of DS; RFC 9904 leaves SHA-1 behind
 
 
@@ -71,8 +74,12 @@ class Answer:
     """(name, address) in the additional section."""
     error: str = ""
     """One sentence; "" where there was an answer, an empty one too."""
+    alias: str = ""
+    """Where a CNAME of `owner` leads."""
     rrset: Any = field(default=None, repr=False, compare=False)
     signatures: Any = field(default=None, repr=False, compare=False)
+    authority: Any = field(default=(), repr=False, compare=False)
+    """The RRsets of the authority section."""
 
     @property
     def authenticated(self) -> bool:
@@ -115,6 +122,7 @@ def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name
     rrset = response.get_rrset(response.answer, canonical, dns.rdataclass.IN, kind)
     signed = response.get_rrset(response.answer, canonical, dns.rdataclass.IN, dns.rdatatype.RRSIG, kind)
     referral = response.get_rrset(response.authority, canonical, dns.rdataclass.IN, dns.rdatatype.NS)
+    alias = response.get_rrset(response.answer, canonical, dns.rdataclass.IN, dns.rdatatype.CNAME)
     return replace(
         blank,
         rcode=dns.rcode.to_text(response.rcode()),
@@ -129,8 +137,10 @@ def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name
         referral=tuple(sorted(rdata.target.to_text().lower() for rdata in referral or ())),
         glue=tuple(sorted((found.name.to_text().lower(), rdata.address) for found in response.additional
                           if found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
+        alias=alias[0].target.to_text().lower() if alias else "",
         rrset=rrset,
         signatures=signed,
+        authority=tuple(response.authority),
     )
 
 
@@ -157,9 +167,9 @@ def _question(address: str, owner: str, rdtype: str, timeout: float, tcp: bool, 
     blank = Answer(address, absolute(owner), rdtype)
     subject = f"{printable(address)} asked for {printable(absolute(owner))} {printable(rdtype)} over {'TCP' if tcp else 'UDP'}"
     try:
-        name = dns.name.from_text(absolute(owner))
-    except Exception as error:  # noqa: BLE001  older versions let struct.error through
-        return replace(blank, error=f"{printable(owner)} is no name that DNS can have: {printable(error, 100)}")
+        name = name_of(owner)
+    except DaneError as error:
+        return replace(blank, error=str(error))
     try:
         query = dns.message.make_query(name, rdtype, use_edns=0, want_dnssec=dnssec, payload=PAYLOAD)
         query.flags = dns.flags.RD | dns.flags.AD if recursion else dns.flags.Flag(0)
@@ -199,7 +209,39 @@ def resolve(owner: str, rdtype: str, timeout: float = 5, addresses: Sequence[str
     return answer
 
 
-def _rrset_of(rrset: dns.rrset.RRset, rdatas: Sequence[Any]) -> dns.rrset.RRset:
+def name_of(owner: str) -> Any:
+    """`owner` as a name of dnspython.  DaneError where no name can be so."""
+    require()
+    try:
+        return dns.name.from_text(absolute(owner))
+    except Exception as error:  # noqa: BLE001  older versions let struct.error through
+        raise DaneError(f"{printable(owner)} is no name that DNS can have: {printable(error, 100)}") from error
+
+
+def question(owner: str, rdtype: str) -> bytes:
+    """The question section on `owner` and `rdtype` (RFC 1035 section 4.1.2).  DaneError where no name can be so."""
+    octets: bytes = name_of(owner).to_digestable()
+    return octets + struct.pack("!HH", dns.rdatatype.from_text(rdtype), dns.rdataclass.IN)
+
+
+def query(number: int, section: bytes) -> bytes:
+    """The message that asks a name server for `section`, a question section, without recursion, with DO (RFC 6891, RFC 4035 3.2.1)."""
+    return struct.pack("!6H", number, 0, 1, 0, 0, 1) + section + struct.pack("!BHHIH", 0, 41, PAYLOAD, 0x8000, 0)
+
+
+def read(blank: Answer, response: bytes, tcp: bool = False) -> Answer:
+    """`blank` (server, owner and rdtype) with what the message `response` says; its `error` goes on from the name of the server."""
+    try:
+        records = sum(struct.unpack("!3H", response[6:12]))
+        if records > MOST_RECORDS or (not tcp and len(response) > PAYLOAD):
+            return replace(blank, error=f"sent an answer that is too large: {len(response)} octets, {records} records")
+        return _read(blank, dns.message.from_wire(response), name_of(blank.owner), tcp)
+    except Exception as error:  # noqa: BLE001  as in _question
+        return replace(blank, error=f"sent what is no answer: {type(error).__name__} {printable(error, 100)}".rstrip())
+
+
+def rrset_of(rrset: dns.rrset.RRset, rdatas: Sequence[Any]) -> dns.rrset.RRset:
+    """`rdatas` with owner and TTL of `rrset`."""
     return dns.rrset.from_rdata_list(rrset.name, rrset.ttl, list(rdatas))
 
 
@@ -228,6 +270,20 @@ def ds_records(dnskey: Answer) -> list[str]:
                   for key in dnskey.rrset or () if key.flags & 1 and key.flags & 256)
 
 
+def valid_signatures(rrset: dns.rrset.RRset, signatures: dns.rrset.RRset, keys: dns.rrset.RRset, now: float | None = None) -> list[Any]:
+    """Those of the RRSIGs `signatures` by which a key of the DNSKEY RRset `keys` signs `rrset` (RFC 4035 section 5.3)."""
+    found = []
+    for signature in list(signatures)[:MOST_SIGNATURES]:
+        try:
+            dns.dnssec.validate_rrsig(rrset, signature, {keys.name: keys}, None, now)
+        except ImportError as error:
+            raise DaneError("cryptography is not here or too old for dnspython; install the package python3-cryptography") from error
+        except Exception:  # noqa: BLE001, S112  as in _question: keys and signatures are what a server sent
+            continue
+        found.append(signature)
+    return found
+
+
 def validated(answer: Answer, keys: Answer, ds: Sequence[str] = (), now: float | None = None) -> str:
     """"" where the RRset in `answer` has a valid signature by a key of the DNSKEY RRset `keys`, else one sentence.
 
@@ -241,22 +297,18 @@ def validated(answer: Answer, keys: Answer, ds: Sequence[str] = (), now: float |
         return f"{what} is not signed"
     if keys.rrset is None:
         return f"{what} cannot be validated: the zone has no DNSKEY"
-    try:
-        trusted = keys.rrset
-        if ds:
-            matching = matching_keys(keys, ds)
-            if not matching:
-                return f"{what}: no key of the zone is the one that the parent's DS names"
-            trusted = _rrset_of(keys.rrset, matching)
-        dns.dnssec.validate(answer.rrset, answer.signatures, {keys.rrset.name: trusted}, None, now)
-    except ImportError as error:
-        raise DaneError("cryptography is not here or too old for dnspython; install the package python3-cryptography") from error
-    except Exception as error:  # noqa: BLE001  as in _question: keys and signatures are what a server sent
-        moment = time.time() if now is None else now
-        if all(signature.expiration < moment for signature in answer.rrsig):
-            return f"{what}: its signature has expired"
-        return f"{what}: its signature does not validate ({printable(error, 100) or type(error).__name__})"
-    return ""
+    trusted = keys.rrset
+    if ds:
+        matching = matching_keys(keys, ds)
+        if not matching:
+            return f"{what}: no key of the zone is the one that the parent's DS names"
+        trusted = rrset_of(keys.rrset, matching)
+    if valid_signatures(answer.rrset, answer.signatures, trusted, now):
+        return ""
+    moment = time.time() if now is None else now
+    if all(signature.expiration < moment for signature in answer.rrsig):
+        return f"{what}: its signature has expired"
+    return f"{what}: its signature does not validate"
 
 
 def transfer(address: str, zone: str, timeout: float = 5, port: int = 53) -> tuple[bool | None, str]:

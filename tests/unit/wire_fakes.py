@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dns.dnssec
+import dns.flags
+import dns.message
 import dns.name
+import dns.rcode
+import dns.rdatatype
 import dns.rrset
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -81,11 +85,11 @@ def server_context(directory: Path, chain: list[Issued]) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def serving(handle: Callable[[socket.socket], None], family: int = socket.AF_INET, port: int = 0) -> Iterator[int]:
-    """Serve each connection on loopback by `handle` in a thread of its own; yields the port."""
+def serving(handle: Callable[[socket.socket], None], family: int = socket.AF_INET, port: int = 0, address: str = "") -> Iterator[int]:
+    """Serve each connection on loopback (`address`) by `handle` in a thread of its own; yields the port."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
+    listener.bind((address or ("::1" if family == socket.AF_INET6 else "127.0.0.1"), port))
     listener.listen()
     ended = threading.Event()
     threads: list[threading.Thread] = []
@@ -156,12 +160,13 @@ Reply = Callable[[bytes, bool], "bytes | None"]
 
 
 @contextlib.contextmanager
-def name_server(reply: Reply) -> Iterator[int]:
-    """A name server on 127.0.0.1, UDP and TCP on one port: `reply(query, tcp)`, None for silence."""
-    stream, datagram = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    stream.bind(("127.0.0.1", 0))
+def name_server(reply: Reply, address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A name server on loopback, UDP and TCP on one port: `reply(query, tcp)`, None for silence."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    stream, datagram = socket.socket(family), socket.socket(family, socket.SOCK_DGRAM)
+    stream.bind((address, port))
     port = stream.getsockname()[1]
-    datagram.bind(("127.0.0.1", port))
+    datagram.bind((address, port))
     stream.close()
 
     def udp() -> None:
@@ -174,20 +179,20 @@ def name_server(reply: Reply) -> Iterator[int]:
                 datagram.sendto(answer, peer)
 
     def tcp(connection: socket.socket) -> None:
-        length = int.from_bytes(connection.recv(2, socket.MSG_WAITALL), "big")
-        answer = reply(connection.recv(length, socket.MSG_WAITALL), True)
-        if answer is not None:
+        while length := int.from_bytes(connection.recv(2, socket.MSG_WAITALL), "big"):
+            answer = reply(connection.recv(length, socket.MSG_WAITALL), True)
+            if answer is None:
+                return
             connection.sendall(len(answer).to_bytes(2, "big") + answer)
-            connection.recv(1)
 
     thread = threading.Thread(target=udp, daemon=True)
     thread.start()
     try:
-        with serving(tcp, port=port):
+        with serving(tcp, family, port, address):
             yield port
     finally:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"end", ("127.0.0.1", port))
+        with socket.socket(family, socket.SOCK_DGRAM) as last:
+            last.sendto(b"end", (address, port))
         thread.join(5)
         datagram.close()
 
@@ -210,3 +215,57 @@ class Signer:
         """The RRSIG of `rrset`, valid from `begins` to `ends` in unix seconds."""
         rdata = dns.dnssec.sign(rrset, self.key, self.zone, self.dnskey, inception=int(begins), expiration=int(ends))
         return dns.rrset.from_rdata_list(rrset.name, rrset.ttl, [rdata])
+
+
+class SignedZone:
+    """A zone that is signed as it is asked, with NSEC.  `begins` and `ends` of its signatures are unix seconds."""
+
+    def __init__(self, signer: Signer, begins: float, ends: float) -> None:
+        self.signer = signer
+        self.begins = begins
+        self.ends = ends
+        self.rrsets: dict[tuple[dns.name.Name, int], dns.rrset.RRset] = {}
+        self.signed: dict[tuple[dns.name.Name, int], dns.rrset.RRset] = {}
+        self.add(signer.keys())
+
+    def add(self, rrset: dns.rrset.RRset) -> None:
+        self.rrsets[rrset.name, rrset.rdtype] = rrset
+        self.signed.clear()
+
+    def put(self, owner: str, rdtype: str, *records: str, ttl: int = 3600) -> None:
+        self.add(dns.rrset.from_text(owner, ttl, "IN", rdtype, *records))
+
+    def with_signature(self, rrset: dns.rrset.RRset) -> list[dns.rrset.RRset]:
+        known = rrset.name, rrset.rdtype
+        if known not in self.signed:
+            self.signed[known] = self.signer.sign(rrset, self.begins, self.ends)
+        return [rrset, self.signed[known]]
+
+    def _nsec(self, name: dns.name.Name) -> dns.rrset.RRset:
+        """The NSEC of `name`, or the one that covers it."""
+        names = sorted({owner for owner, _kind in self.rrsets})
+        at = max(place for place, owner in enumerate(names) if owner <= name)
+        types = " ".join(dns.rdatatype.to_text(kind) for owner, kind in self.rrsets if owner == names[at])
+        return dns.rrset.from_text(names[at], 300, "IN", "NSEC", f"{names[(at + 1) % len(names)]} {types} RRSIG NSEC")
+
+    def answer(self, query: bytes, tcp: bool = True) -> bytes:
+        """The response of an authoritative server."""
+        response = dns.message.make_response(dns.message.from_wire(query))
+        response.flags |= dns.flags.AA
+        name, kind = response.question[0].name, response.question[0].rdtype
+        found = self.rrsets.get((name, kind)) or self.rrsets.get((name, dns.rdatatype.CNAME))
+        if found is not None:
+            response.answer += self.with_signature(found)
+        else:
+            if not any(owner.is_subdomain(name) for owner, _kind in self.rrsets):
+                response.set_rcode(dns.rcode.NXDOMAIN)
+            wildcard = dns.name.Name((b"*", *self.signer.zone.labels))
+            for one in (self.rrsets[self.signer.zone, dns.rdatatype.SOA], self._nsec(name), self._nsec(wildcard)):
+                if one not in response.authority:
+                    response.authority += self.with_signature(one)
+        wire: bytes = response.to_wire(max_size=65535)
+        if not tcp and len(wire) > 1232:
+            response = dns.message.make_response(dns.message.from_wire(query))
+            response.flags |= dns.flags.AA | dns.flags.TC
+            wire = response.to_wire()
+        return wire
