@@ -24,6 +24,7 @@ from .errors import DaneError, printable
 from .tlsa import TLSA
 
 MOST_OWNERS = 10_000
+MOST_SECONDS = 3600       # of time limit
 MOST_IN_RRSET = 64       # records
 WINDOW = 8               # questions that are open at one address
 PATIENCE = (1.0, 2.0, 2.0)  # seconds to wait after each datagram with the same question
@@ -546,11 +547,11 @@ def _state(look: Look, apex: str) -> tuple[str, str, list[str]]:
     return "secure", "", list(ds.records)
 
 
-def _wanted(apex: str, owners: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+def _wanted(apex: str, owners: Sequence[tuple[str, Sequence[str]]]) -> dict[str, frozenset[str]]:
     if len(owners) > MOST_OWNERS:
         raise DaneError(f"{apex}: {len(owners)} owners are asked for at once, and {MOST_OWNERS} is the most; ask in parts")
     found: dict[str, frozenset[str]] = {}
-    for owner, records in owners.items():
+    for owner, records in owners:
         name = zone.absolute(owner, "the owner")
         if not name.endswith("." + apex) and name != apex:
             raise DaneError(f"{name} is not in the zone {apex}; name the zone that it is in")
@@ -560,14 +561,16 @@ def _wanted(apex: str, owners: Mapping[str, Sequence[str]]) -> dict[str, frozens
     return found
 
 
-def look(zone_name: str, owners: Mapping[str, Sequence[str]], resolvers: Sequence[str] = (), unlistable: Iterable[str] = (),
+def look(zone_name: str, owners: Sequence[tuple[str, Sequence[str]]], resolvers: Sequence[str] = (), unlistable: Iterable[str] = (),
          timeout: float = 30, port: int = 53) -> Result:
-    """Ask every name server of the zone for the TLSA RRsets of `owners` (owner: the wanted records, none to only look).
+    """Ask every name server of the zone for the TLSA RRsets of `owners` (each with the records that are wanted, or none to only look).
 
     `resolvers`: addresses of validating resolvers (default: this host's).  `unlistable`: addresses behind which there are more
     machines than can be asked; it is only passed on.  `timeout`, in seconds, is for all of it.  DaneError where the input is not
     fit or a library is missing.
     """
+    if not 1 <= timeout <= MOST_SECONDS:
+        raise DaneError(f"the time limit {timeout} is not one of 1 to {MOST_SECONDS} seconds; correct it")
     end = time.monotonic() + timeout
     apex = zone.absolute(zone_name, "the zone")
     wanted = _wanted(apex, owners)

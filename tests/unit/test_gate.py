@@ -95,7 +95,7 @@ class Net:
 
     def look(self, owners: dict[str, list[str]] | None = None, timeout: float = 20) -> Result:
         with self.up() as port:
-            return gate.look("pyon.example", WANTED if owners is None else owners, [RESOLVER], timeout=timeout, port=port)
+            return gate.look("pyon.example", list((WANTED if owners is None else owners).items()), [RESOLVER], timeout=timeout, port=port)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,12 @@ def test_record_that_no_peer_can_use(net: Net) -> None:
     result = net.look()
     assert of(result, HOME).records == ("250 1 1 " + "aa" * 32, OLD)
     assert {answer.address: answer.records for answer in gate.history_answers(result, MAIL)}[HOME] == frozenset({TLSA.parse(OLD, "")})
+
+
+def test_unlistable_is_passed_on(net: Net) -> None:
+    with net.up() as port:
+        result = gate.look("pyon.example", list(WANTED.items()), [RESOLVER], [HOME], port=port)
+    assert {one.address: one.unlistable for one in result.addresses} == {VPS: False, HOME: True}
 
 
 def test_ipv6(net: Net) -> None:
@@ -447,7 +453,7 @@ def test_endless_stream(net: Net) -> None:
             udp = threading.Thread(target=answer, daemon=True)
             udp.start()
             net.resolved["home.pyon.example.", "A"] = [FURTHER]
-            result = gate.look("pyon.example", WANTED, [RESOLVER], timeout=20, port=port)
+            result = gate.look("pyon.example", list(WANTED.items()), [RESOLVER], timeout=20, port=port)
             datagram.sendto(b"end", (FURTHER, port))
             udp.join(5)
         ended.set()
@@ -555,7 +561,7 @@ def test_the_time_limit_is_kept(net: Net, everybody: bool) -> None:
         net.resolver = net.parent = lambda query, tcp: None  # type: ignore[assignment,method-assign,return-value]
     with net.up() as port:
         begun = time.monotonic()
-        result = gate.look("pyon.example", WANTED, [RESOLVER], timeout=1, port=port)
+        result = gate.look("pyon.example", list(WANTED.items()), [RESOLVER], timeout=1, port=port)
         assert time.monotonic() - begun < 2
     assert not result.passed and result.held_by
     if everybody:
@@ -589,11 +595,13 @@ def test_open_questions_are_bounded(net: Net, monkeypatch: pytest.MonkeyPatch) -
 ])
 def test_input_that_is_not_fit(owners: dict[str, list[str]], said: str) -> None:
     with pytest.raises(DaneError, match=said):
-        gate.look("pyon.example", owners, [RESOLVER])
+        gate.look("pyon.example", list(owners.items()), [RESOLVER])
 
 
-def test_addresses_that_are_not_fit() -> None:
+def test_other_input_that_is_not_fit() -> None:
+    with pytest.raises(DaneError, match="time limit 0 is not"):
+        gate.look("pyon.example", list(WANTED.items()), [RESOLVER], timeout=0)
     with pytest.raises(DaneError, match="resolver 'x'"):
-        gate.look("pyon.example", WANTED, ["x"])
+        gate.look("pyon.example", list(WANTED.items()), ["x"])
     with pytest.raises(DaneError, match="unlistable address"):
-        gate.look("pyon.example", WANTED, [RESOLVER], ["x"])
+        gate.look("pyon.example", list(WANTED.items()), [RESOLVER], ["x"])
