@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure against something of the same machine and minute, so that only ratios count: `make bench`.
 
-With letters as arguments only those: a (unchanged), b (ten hosts), c (certificates), d (blank host).  Ends with status 1
+With letters as arguments only those: a (unchanged), b (ten hosts), c (certificates), d (blank host), e (gate).  Ends with status 1
 where a ratio is over its limit.  What is measured is said in docs/benchmarks.md.
 """
 from __future__ import annotations
@@ -20,11 +20,35 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 TEN = HERE / "ten.yml"
-from lab_client import ACME, HOME, PEER, ROOT, ROOTNS, VPS, Run, blank, good, lab, on, playbook, registrar, site, verify  # noqa: E402
+from lab_client import (  # noqa: E402
+    ACME,
+    ADDRESSES,
+    HOME,
+    PEER,
+    ROOT,
+    ROOTNS,
+    VPS,
+    ZONE,
+    Run,
+    alter_zone,
+    blank,
+    good,
+    lab,
+    on,
+    playbook,
+    registrar,
+    site,
+    verify,
+)
 
 WEB = [f"w{number}.pyon.example" for number in range(101, 111)]
 TIMES = 3  # odd; what is short is measured so often: the machine may have had other things to do
 LOOP = "cd /root/bench && begin=$(date +%s.%N) && for name in *.pem; do openssl x509 -in $name -outform der | sha256sum; done && date +\"$begin %s.%N\""
+DIG = """cd /root && begin=$(date +%s.%N)
+for address in {}; do while read owner; do dig +dnssec +norecurse +noall +answer @$address $owner TLSA; done <owners; done |
+    grep -c '[[:space:]]TLSA[[:space:]]3 1 1 '
+date +"$begin %s.%N"
+"""
 CERTIFICATES = """
 import datetime, os
 from cryptography import x509
@@ -73,7 +97,7 @@ def in_turn(work: Callable[[], object], base: Callable[[], object]) -> tuple[flo
 
 
 def play(tasks: list[dict[str, Any]], environment: dict[str, str] | None = None, **keywords: Any) -> Run:
-    """Run a play of `tasks` on the vps."""
+    """Run a play of `tasks` on the vps, or on the `hosts` among its keywords."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as stream:
         json.dump([{"hosts": VPS, "gather_facts": False, "tasks": tasks, **keywords}], stream)
         stream.flush()
@@ -164,11 +188,36 @@ def d() -> Ratio:
     return Ratio("blank hosts to verified", run, f"apt-get install of the {len(packages)} packages", base, 3)
 
 
+def e() -> Ratio:
+    """The gate on 1,000 owners at four addresses, as a task on the peer, less an empty task; and dig there."""
+    ready()
+    owners = {f"_25._tcp.w{number}.bench.{ZONE}.": f"3 1 1 {number:064x}" for number in range(1000)}
+    servers = ADDRESSES[VPS] + ADDRESSES[HOME]
+    on(VPS, "cat >/root/bench.zone", stdin="".join(f"{owner} 3600 IN TLSA {record}\n" for owner, record in owners.items()))
+    alter_zone("$r/root/bench.zone")
+    on(PEER, "cat >/root/owners", stdin="".join(f"{owner}\n" for owner in owners))
+    answers, times = on(PEER, DIG.format(" ".join(servers)), seconds=900).splitlines()
+    begin, end = (float(moment) for moment in times.split())
+    assert int(answers) == len(owners) * len(servers), answers
+    wanted = [{"owner": owner, "records": [record]} for owner, record in owners.items()]
+    tasks = [{"name": "Connect", "ansible.builtin.ping": {}},
+             {"name": "Build the module", "selfhost.dane.tlsa_gate_info": {"zone": ZONE, "owners": wanted[:1]}},
+             {"name": "Nothing", "ansible.builtin.ping": {}},
+             {"name": "Ask", "selfhost.dane.tlsa_gate_info": {"zone": ZONE, "owners": wanted}, "register": "seen", "no_log": True},
+             {"name": "Compare", "ansible.builtin.assert": {"that": ["seen.passed", f"seen.addresses | length == {len(servers)}"]}}]
+    turns = [{name: took for _action, name, took in profiled(lambda environment: play(tasks, environment, hosts=PEER))} for turn in range(TIMES)]
+    task, nothing = (min(turn[name] for turn in turns) for name in ("Ask", "Nothing"))
+    alter_zone(r"/^_25\._tcp\.w[0-9]+\.bench\./d")
+    on(PEER, "rm /root/owners")
+    on(VPS, "rm /root/bench.zone")
+    return Ratio("tlsa_gate_info, 1,000 owners, 4 addresses", task - nothing, "dig, one by one", end - begin, 10, faster=True)
+
+
 def main(letters: str) -> int:
     """Measure, and print the table."""
     lab("up", VPS, HOME, PEER, ACME, ROOTNS, seconds=900)
     good(playbook("tests/lab/lab.yml"))
-    rows = [measure() for letter, measure in (("d", d), ("a", a), ("c", c), ("b", b)) if letter in letters]
+    rows = [measure() for letter, measure in (("d", d), ("a", a), ("c", c), ("e", e), ("b", b)) if letter in letters]
     print(f"\n{'what':42}{'seconds':>9}  {'against':42}{'seconds':>9}{'ratio':>8}  limit")
     for row in rows:
         print(f"{row.what:42}{row.seconds:9.2f}  {row.base:42}{row.base_seconds:9.2f}{row.ratio:8.1f}  "
@@ -177,4 +226,4 @@ def main(letters: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("".join(sys.argv[1:]) or "abcd"))
+    sys.exit(main("".join(sys.argv[1:]) or "abcde"))
