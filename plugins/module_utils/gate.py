@@ -92,8 +92,8 @@ class Address:
 class Result:
     """What the gate saw of one zone.
 
-    state: "secure", "insecure" (the parent has no DS; answers are validated by the zone's own DNSKEY RRset), "bogus", or "unknown"
-    (no resolver here can tell).  owners: by owner, one `Said` for each of `addresses`, in that order.  complete: whether all
+    state: "secure", "insecure" (the parent has no DS), "bogus", or "unknown" (no resolver here can tell); where no DS is to be had,
+    answers are validated by the zone's own DNSKEY RRset.  owners: by owner, one `Said` for each of `addresses`, in that order.  complete: whether all
     addresses that parent and zone name are among `addresses`.  held_by: why not `passed`, in sentences.
     """
 
@@ -198,10 +198,10 @@ class _Window:
                 del self.open[number]
                 self.lost += 1
                 self.why = self.silence()
+        self.loop.call_later(TICK, self.tick)
         if self.lost >= MOST_LOST:
             self.end()
-        else:
-            self.loop.call_later(TICK, self.tick)
+        elif not self.open:  # where some are open, no more are sent before one is answered
             self.fill()
 
     def silence(self) -> str:
@@ -616,9 +616,10 @@ def _doubts(asked: Look, apex: str, servers: Sequence[Server], more: Iterable[st
     if max(len(chosen), len(servers)) >= MOST_SERVERS:
         found.append(f"{apex}: it has {MOST_SERVERS} name server addresses or more, and fewer can be asked; take some away")
     for name in chosen:
-        why = next((failed(answer) for answer in (asked.seen.get(("resolve", name, rdtype)) for rdtype in ("A", "AAAA"))
-                    if answer is not None and failed(answer)), "")
-        if why:
+        answers = [asked.seen[question] for question in delegation.address_questions([name]) if question in asked.seen]
+        if not answers:
+            found.append(f"{printable(name)}: this name server became known too late to be asked; ask again")
+        elif why := next((failed(answer) for answer in answers if failed(answer)), ""):
             found.append(f"{printable(name)}: the addresses of this name server cannot be looked up: {printable(why)}; ask again")
     return found
 

@@ -85,12 +85,20 @@ class Net:
             return reply(query, tcp)
         return noting
 
-    @contextlib.contextmanager
-    def up(self) -> Iterator[int]:
-        with contextlib.ExitStack() as stack:
-            port = 0
+    def started(self) -> tuple[contextlib.ExitStack, int]:
+        stack, port = contextlib.ExitStack(), 0
+        try:
             for address, reply in {RESOLVER: self.resolver, PARENT: self.parent, **self.servers}.items():
                 port = stack.enter_context(name_server(self.noted(address, reply), address, port))
+        except OSError:  # somebody has that port at another address
+            stack.close()
+            return self.started()
+        return stack, port
+
+    @contextlib.contextmanager
+    def up(self) -> Iterator[int]:
+        stack, port = self.started()
+        with stack:
             yield port
 
     def look(self, owners: dict[str, list[str]] | None = None, timeout: float = 20) -> Result:
@@ -263,6 +271,20 @@ def denied_by_another(query: bytes, _tcp: bool) -> bytes:
     return forger.answer(query)
 
 
+def denied_by_a_wildcards_nsec(net: Net) -> Reworked:
+    """The NSEC of `*.pyon.example.` as if it were one of the name in question."""
+    zone = made(net.signer)
+    zone.put("*.pyon.example.", "TXT", "x")
+    found = zone.with_signature(zone._nsec(dns.name.from_text("*.pyon.example.")))
+
+    def instead(query: bytes, _tcp: bool) -> bytes:
+        response = dns.message.make_response(dns.message.from_wire(query))
+        response.flags |= dns.flags.AA
+        response.authority += [dns.rrset.from_rdata_list(dns.name.from_text(MAIL), 300, list(one)) for one in found]
+        return response.to_wire()
+    return instead
+
+
 def unsigned(query: bytes, _tcp: bool) -> bytes:
     return plain(query, dns.rrset.from_text(MAIL, 60, "IN", "TLSA", OLD, NEW))
 
@@ -315,6 +337,11 @@ def test_bad_answer_of_one_server(net: Net, instead: Reworked, verdict: str, sai
     assert said in of(result, HOME).error
     assert not result.passed and len(result.held_by) == 1 and HOME in result.held_by[0] and "; " in result.held_by[0]
     assert [answer.address for answer in gate.history_answers(result, MAIL)] == [VPS]
+
+
+def test_nsec_from_a_wildcard_denies_nothing(net: Net) -> None:
+    net.servers[HOME] = only(net.servers[HOME], "TLSA", denied_by_a_wildcards_nsec(net))
+    assert of(net.look(), HOME).verdict == "bogus"
 
 
 def test_large_rrset_that_is_signed(net: Net) -> None:
@@ -426,6 +453,14 @@ def test_without_tcp(net: Net) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
+def test_truncated_and_then_nothing_over_tcp(net: Net) -> None:
+    net.servers[HOME] = only(net.servers[HOME], "TLSA", lambda query, tcp: None if tcp else truncated_in_stream(query, tcp))
+    said = of(net.look(), HOME)
+    assert said.verdict == "silent"
+    assert said.error.startswith("closed the connection before it had answered over TCP, where a truncated answer is asked for again; ")
+
+
+@pytest.mark.usefixtures("hasty")
 def test_endless_stream(net: Net) -> None:
     """A server that truncates, and then dribbles over TCP."""
     begun, ended = time.monotonic(), threading.Event()
@@ -441,8 +476,7 @@ def test_endless_stream(net: Net) -> None:
 
         thread = threading.Thread(target=dribble, daemon=True)
         thread.start()
-        stack = contextlib.ExitStack()
-        with stack, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
             datagram.bind((FURTHER, port))
 
             def answer() -> None:
@@ -478,15 +512,33 @@ def test_unreachable_family(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parent_and_zone_name_different_servers(net: Net) -> None:
     """One is known to the parent alone, one to the zone alone, and one to a single server."""
-    zone = made(net.signer)
+    zone, other = made(net.signer), made(net.signer)
     zone.put(ZONE, "NS", "vps.pyon.example.", "further.pyon.example.")
-    net.parent_names = ["vps.pyon.example.", "home.pyon.example."]
+    other.put(ZONE, "NS", "vps.pyon.example.")
+    net.parent_names = ["home.pyon.example."]
     net.resolved[ZONE, "NS"] = ["vps.pyon.example."]
     net.resolved["further.pyon.example.", "A"] = [FURTHER]
-    net.servers = {VPS: made(net.signer).answer, HOME: zone.answer, FURTHER: made(net.signer, 5, [OLD]).answer}
+    net.servers = {VPS: other.answer, HOME: zone.answer, FURTHER: made(net.signer, 5, [OLD]).answer}
     result = net.look()
+    assert result.complete
     assert sorted(gate.named(result) or []) == [VPS, HOME, FURTHER]
     assert of(result, FURTHER).verdict == "differs"
+
+
+def test_names_without_end(net: Net) -> None:
+    """Each server is named only by the one before it."""
+    chain = [f"127.0.4.{number}" for number in range(6)]
+    net.parent_names = net.resolved[ZONE, "NS"] = ["n0.pyon.example."]
+    net.servers = {}
+    for number, address in enumerate(chain):
+        net.resolved[f"n{number}.pyon.example.", "A"] = [address]
+        zone = made(net.signer)
+        zone.put(ZONE, "NS", f"n{number}.pyon.example.", f"n{number + 1}.pyon.example.")
+        net.servers[address] = zone.answer
+    result = net.look()
+    assert sorted(gate.named(result) or [one.address for one in result.addresses]) == chain[:gate.MOST_ROUNDS]
+    assert not result.complete
+    assert result.held_by == (f"n{gate.MOST_ROUNDS}.pyon.example.: this name server became known too late to be asked; ask again",)
 
 
 def test_glue_that_the_zone_has_not(net: Net) -> None:

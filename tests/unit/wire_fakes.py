@@ -164,6 +164,7 @@ def name_server(reply: Reply, address: str = "127.0.0.1", port: int = 0) -> Iter
     """A name server on loopback, UDP and TCP on one port: `reply(query, tcp)`, None for silence."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     stream, datagram = socket.socket(family), socket.socket(family, socket.SOCK_DGRAM)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     stream.bind((address, port))
     port = stream.getsockname()[1]
     datagram.bind((address, port))
