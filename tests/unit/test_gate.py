@@ -15,6 +15,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import dns.version
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import delegation, gate, history
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
@@ -28,6 +29,7 @@ OLD, NEW, FOREIGN = "3 1 1 " + "aa" * 32, "3 1 1 " + "bb" * 32, "3 1 1 " + "cc" 
 RESOLVER, PARENT, VPS, HOME, FURTHER = "127.0.0.9", "127.0.0.10", "127.0.0.11", "127.0.0.12", "127.0.0.13"
 EXPIRE = 604800
 WANTED = {MAIL: [NEW, OLD]}
+signs_wildcards = pytest.mark.skipif(dns.version.MINOR < 4, reason="dnspython 2.3 signs wildcards wrongly")
 Reworked = Callable[[bytes, bool], "bytes | None"]
 
 
@@ -212,6 +214,7 @@ def test_truncated_answer_is_had_over_tcp(net: Net) -> None:
     assert (VPS, MAIL, "TLSA", True) in net.asked and (VPS, WEB, "TLSA", True) not in net.asked
 
 
+@signs_wildcards
 def test_wildcard_needs_its_proof(net: Net) -> None:
     zone = made(net.signer)
     zone.put("*.pyon.example.", "TLSA", NEW)
@@ -339,6 +342,7 @@ def test_bad_answer_of_one_server(net: Net, instead: Reworked, verdict: str, sai
     assert [answer.address for answer in gate.history_answers(result, MAIL)] == [VPS]
 
 
+@signs_wildcards
 def test_nsec_from_a_wildcard_denies_nothing(net: Net) -> None:
     net.servers[HOME] = only(net.servers[HOME], "TLSA", denied_by_a_wildcards_nsec(net))
     assert of(net.look(), HOME).verdict == "bogus"
