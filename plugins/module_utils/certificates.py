@@ -468,10 +468,11 @@ class Dehydrated:
         self.settings: dict[str, str] = {}
 
     def _run(self, *arguments: str) -> tuple[int, str]:
-        # timeout(1) signals the whole group, and after a TERM dehydrated removes its lock.
+        # timeout(1) signals the whole group, and after a TERM dehydrated removes its lock.  Where we are killed it goes on, and
+        # the next run takes the certificate that it got.
         argv = ["timeout", "--kill-after=10", str(self.config.order_timeout), self.config.dehydrated_command,
                 "--config", self.config.dehydrated_config, *arguments]
-        done = process.run(argv, timeout=self.config.order_timeout + 30)
+        done = process.run(argv, timeout=self.config.order_timeout + 30, outlives=True)
         said = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace")
         if done.returncode == 124:
             said += f"\nERROR: no end within {self.config.order_timeout} seconds"

@@ -5,25 +5,35 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from contextlib import nullcontext
 
 from .errors import DaneError
 
 
 def run(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, directory: str | None = None,
-        environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+        environment: dict[str, str] | None = None, outlives: bool = False) -> subprocess.CompletedProcess[bytes]:
     """Run `argv` for at most `timeout` seconds; the exit status is the caller's to judge.
 
+    outlives: it goes on where this program is killed.  What it says goes to a file, all as standard output, while a pipe
+    without a reader would end it.
     Raises DaneError where the program is not there or does not end in time.
     """
     env = {**os.environ, "LC_ALL": "C", **(environment or {})}
     source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    try:
-        return subprocess.run(argv, capture_output=True, timeout=timeout, cwd=directory, env=env,  # type: ignore[call-overload, no-any-return]
-                              check=False, **source)
-    except FileNotFoundError as error:
-        raise DaneError(f"the program {argv[0]} is not installed; install its package") from error
-    except subprocess.TimeoutExpired as error:
-        raise DaneError(f"{' '.join(argv)} did not end within {timeout:g} seconds") from error
+    with tempfile.TemporaryFile() if outlives else nullcontext() as file:
+        output = {"stdout": file, "stderr": subprocess.STDOUT} if file else {"capture_output": True}
+        try:
+            done: subprocess.CompletedProcess[bytes] = subprocess.run(argv, timeout=timeout, cwd=directory, env=env,  # type: ignore[call-overload]
+                                                                      check=False, **source, **output)
+        except FileNotFoundError as error:
+            raise DaneError(f"the program {argv[0]} is not installed; install its package") from error
+        except subprocess.TimeoutExpired as error:
+            raise DaneError(f"{' '.join(argv)} did not end within {timeout:g} seconds") from error
+        if file:
+            file.seek(0)
+            done.stdout, done.stderr = file.read(), b""
+        return done
 
 
 def checked(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, directory: str | None = None,
