@@ -5,8 +5,9 @@
 One run looks at what is on disk and on the ports and takes the steps that are missing, so a run that died anywhere is
 completed by the next.  The module `tls_certificates` and the host's own timer both call `run`.
 
-What an order may never do is change the key: it is made for the current key, which is the live certificate's, and no
-TLSA record has to change (RFC 7671 section 8.1 speaks of new keys, and there is none).  What is live changes by one
+What a renewal may never do is change the key: it is made for the current key, which is the live certificate's, and no
+TLSA record has to change (RFC 7671 section 8.1 speaks of new keys, and there is none).  Keys change by the steps that the
+playbook asks for, as it alone knows which records caches may hold; the timer takes none.  What is live changes by one
 rename of a symbolic link, and only to a version that has been judged and is on disk in full.
 """
 from __future__ import annotations
@@ -18,7 +19,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ TIMER = "selfhost-dane-renew.timer"
 
 _KEY_FILE = re.compile(r"([0-9]{10})-([0-9a-f]{64})\.pem")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:_.-]{0,127}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SETTING = re.compile(rb'^declare -[-x]+ ([A-Z_]+)="([^"\\$`\n]*)"$', re.MULTILINE)
 
 Say = Callable[[str], None]
@@ -178,12 +180,17 @@ class Found:
     wanted: Wanted
     keys: list[Key]
     live: Live | None
+    published: frozenset[str] = frozenset()  # the keys that have TLSA records; empty where that is not known
 
     def current(self) -> Key | None:
-        """The key that orders are made for: the live certificate's, else the oldest."""
+        """The key that orders are made for: the live certificate's, else the oldest published one, else the oldest."""
         if self.live and self.live.spki:
-            return next(key for key in self.keys if key.spki == self.live.spki)
-        return self.keys[0] if self.keys else None
+            return self.key(self.live.spki)
+        return next((key for key in self.keys if key.spki in self.published or not self.published), None)
+
+    def key(self, spki: str) -> Key | None:
+        """The key on disk with this SPKI."""
+        return next((key for key in self.keys if key.spki == spki), None)
 
     def missing(self) -> int:
         """How many of current and next are not there.  Next is made after current."""
@@ -266,11 +273,15 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
     return certificate
 
 
-def inspect(config: Config, wanted: Wanted, now: int) -> Found:
+def inspect(config: Config, wanted: Wanted, now: int, published: Iterable[str] = ()) -> Found:
     """All that is on disk for one certificate, judged before anything is changed.  DaneError names the file and the cure."""
-    found = Found(wanted, read_keys(config, wanted.name), read_live(config, wanted.name, now))
-    if found.live and found.live.spki and all(key.spki != found.live.spki for key in found.keys):
-        directory = os.path.join(config.certificate_directory(wanted.name), "keys")
+    found = Found(wanted, read_keys(config, wanted.name), read_live(config, wanted.name, now), frozenset(published))
+    directory = os.path.join(config.certificate_directory(wanted.name), "keys")
+    if not (found.live and found.live.spki) and found.published and found.current() is None:
+        raise DaneError(f"{wanted.name} has no live certificate, and no key in {directory} is one that its TLSA records are for"
+                        f" ({', '.join(f'{spki[:16]}...' for spki in sorted(found.published))}); restore the file of such a key from a"
+                        " backup, or, if they are lost, have the records replaced as in an emergency")
+    if found.live and found.live.spki and found.key(found.live.spki) is None:
         raise DaneError(f"the key of the live certificate of {wanted.name} is missing in {directory}; restore"
                         f" <created>-{found.live.spki}.pem there, its content is in {config.link(wanted.name)}/privkey.pem")
     return found
@@ -325,22 +336,53 @@ def _date(moment: int) -> str:
 # What earlier runs leave for later ones
 
 @dataclass
-class State:
-    """How orders went, so that the timer can back off; and whether a service has yet to be shown to present what is live."""
+class Attempts:
+    """What failed in a row, and when it may be tried again (unix seconds)."""
 
     failures: int = 0
     next_attempt: int = 0
     error: str = ""
+
+    def after(self, error: str, now: int, live: Live | None) -> Attempts:
+        """With one more failure."""
+        return Attempts(self.failures + 1, now + back_off(self.failures + 1, live), error)
+
+
+@dataclass
+class State:
+    """What cannot be seen on disk."""
+
+    renewal: Attempts = field(default_factory=Attempts)
+    """With the current key: the timer backs off."""
+    roll: Attempts = field(default_factory=Attempts)
+    """With another key, `roll_spki`, apart from the renewals, which it must not hold back."""
+    roll_spki: str = ""
     unproven: bool = False
+    """It has yet to be shown that the services present what is live."""
+    previous: str = ""
+    """Fingerprint of the version that was live before: where to go back to, as long as the live one is unproven."""
+    working: list[str] = field(default_factory=list)
+    """The endpoints that had TLS before what is unproven became live."""
+    since: dict[str, int] = field(default_factory=dict)
+    """SPKI: when that key became live (unix seconds)."""
+
+    def rolling(self, spki: str) -> Attempts:
+        """The attempts with the key `spki`, which is not the current one."""
+        return self.roll if self.roll_spki == spki else Attempts()
 
 
 def read_state(config: Config, name: str) -> State:
-    """The state; a fresh one where there is none or it cannot be read (nothing depends on it but politeness)."""
+    """The state; a fresh one where there is none or it cannot be read."""
+    def attempts(item: dict[str, Any]) -> Attempts:
+        return Attempts(int(item["failures"]), int(item["next_attempt"]), str(item["error"]))
+
     try:
         with open(os.path.join(config.certificate_directory(name), "state.json"), "rb") as stream:
             value = json.load(stream)
-        return State(int(value["failures"]), int(value["next_attempt"]), str(value["error"]), bool(value["unproven"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
+                     str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
+                     {str(spki): int(moment) for spki, moment in value["since"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return State()
 
 
@@ -379,7 +421,7 @@ def make_keys(config: Config, found: Found, now: int, say: Say) -> None:
 def _sweep(config: Config, name: str) -> None:
     """Remove what a run that died left half-made: never a key or a version, they get their names last."""
     home, link = config.certificate_directory(name), config.link(name)
-    left = [os.path.join(directory, file) for directory in (home, os.path.join(home, "keys"), os.path.join(home, "versions"))
+    left = [os.path.join(directory, file) for directory in (home, os.path.join(home, "keys"), os.path.join(home, "versions"), config.requests)
             for file in os.listdir(directory) if file.startswith(".") and file.endswith(".new")]
     left.append(os.path.join(os.path.dirname(link), f".{os.path.basename(link)}.new"))
     for path in left:
@@ -443,14 +485,22 @@ def store_version(config: Config, name: str, chain: list[Certificate], key: Key)
     return fingerprint
 
 
-def put_live(config: Config, found: Found, fingerprint: str, now: int) -> None:
-    """Point the live link to a version, whose key must be the live one's."""
+def read_chain(config: Config, name: str, fingerprint: str) -> list[Certificate]:
+    """The chain of a version on disk, leaf first; DaneError where there is none."""
+    path = os.path.join(config.certificate_directory(name), "versions", fingerprint, "fullchain.pem")
+    chain = x509.load_certificates(files.read_file(path, f"version of {name}"), path)
+    if x509.fingerprint(chain[0]) != fingerprint:
+        raise DaneError(f"{path} holds another certificate than its name says; move the directory away")
+    return chain
+
+
+def put_live(config: Config, found: Found, fingerprint: str, now: int, other_key: bool = False) -> None:
+    """Point the live link to a version.  Its key must be the live one's, or, with `other_key`, one of those on disk."""
     name = found.wanted.name
     directory = os.path.join(config.certificate_directory(name), "versions", fingerprint)
-    path = os.path.join(directory, "fullchain.pem")
-    spki = x509.spki_sha256(x509.load_certificates(files.read_file(path, "version"), path)[0])
+    spki = x509.spki_sha256(read_chain(config, name, fingerprint)[0])
     # A record bound to the certificate itself (selector 0) would be a second reason to refuse.
-    if found.live and found.live.spki and found.live.spki != spki:
+    if found.live and found.live.spki and found.live.spki != spki and not (other_key and found.key(spki)):
         raise DaneError(f"the version {fingerprint[:16]}... of {name} has another key than what is live, and peers may know the live one"
                         " alone; keys are changed by the playbook that changes the TLSA records first")
     files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
@@ -584,6 +634,10 @@ class Endpoint:
     fingerprint: str = ""
     error: str = ""
 
+    def label(self) -> str:
+        """What it is called in State.working."""
+        return f"{self.service.service} {self.service.port} {self.service.name} {self.address}"
+
     def right(self) -> bool:
         """It presents what is live."""
         return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint
@@ -592,6 +646,11 @@ class Endpoint:
 def is_active(unit: str) -> bool:
     """Whether the systemd unit runs."""
     return process.run(["systemctl", "is-active", "--quiet", unit], timeout=20).returncode == 0
+
+
+def has_failed(unit: str) -> bool:
+    """Whether the systemd unit ended badly, so that nobody has stopped it."""
+    return process.run(["systemctl", "is-failed", "--quiet", unit], timeout=20).returncode == 0
 
 
 class Use:
@@ -605,6 +664,12 @@ class Use:
         self.endpoints = [Endpoint(found, service, address) for found in founds for service in found.wanted.services
                           for address in config.addresses]
         self.problems: list[str] = []
+
+    def working(self, found: Found) -> list[str]:
+        """Look which endpoints of a certificate have TLS at all, before another version becomes live."""
+        concerned = [one for one in self.endpoints if one.found is found]
+        self.look(concerned)
+        return [one.label() for one in concerned if one.fingerprint]
 
     def look(self, endpoints: list[Endpoint] | None = None) -> None:
         """Ask the endpoints (all of them by default) what they present."""
@@ -628,19 +693,18 @@ class Use:
         """The units that run with something else than what is live.
 
         An endpoint without TLS is no reason (it may be cut off from here), unless we have just changed what it reads.
+        A unit that is not active was stopped by somebody, unless it failed with what we have changed.
         """
-        units = []
+        units: dict[str, bool] = {}
         for one in self.endpoints:
             unit = self.config.units.get(one.service.service, "")
-            if not unit or one.right() or one.found.live is None or unit in units:
+            if not unit or one.right() or one.found.live is None:
                 continue
-            ours = one.fingerprint and os.path.isdir(self._version(one.found, one.fingerprint))
-            if ours or read_state(self.config, one.found.wanted.name).unproven:
-                units.append(unit)
-        return [unit for unit in units if is_active(unit)]
-
-    def _version(self, found: Found, fingerprint: str) -> str:
-        return os.path.join(self.config.certificate_directory(found.wanted.name), "versions", fingerprint)
+            state = read_state(self.config, one.found.wanted.name)
+            versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
+            if state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint))):
+                units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
+        return [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
 
     def old_readers(self) -> list[str]:
         """The units that read a certificate for no address of ours, and run since before it went live."""
@@ -675,43 +739,55 @@ class Use:
         self.look()
         units = self.to_restart()
         if units:
-            before = {id(one): one.fingerprint for one in self.endpoints}
-            witnesses = [one for one in self.endpoints if one.fingerprint and self.config.units.get(one.service.service) in units]
+            states = {found.wanted.name: read_state(self.config, found.wanted.name) for found in self.founds}
+            worked = {one.label() for one in self.endpoints if one.fingerprint}  # also those that did before a run that died
+            worked |= {label for state in states.values() if state.unproven for label in state.working}
+            before = {one.label(): one.fingerprint for one in self.endpoints}
+            witnesses = [one for one in self.endpoints if one.label() in worked and self.config.units.get(one.service.service) in units]
             self.restart(units, witnesses)
-            self._undo([one for one in witnesses if not one.right()], before)
+            self._undo([one for one in witnesses if not one.right()], before, worked)
         for unit in self.old_readers():
             self._restart(unit)
-        for found in {id(one.found): one.found for one in self.endpoints}.values():
+        for found in self.founds:
             state = read_state(self.config, found.wanted.name)
-            state.unproven = False
-            write_state(self.config, found.wanted.name, state)
+            if not self._missed(found, state, units):
+                write_state(self.config, found.wanted.name, replace(state, unproven=False, working=[]))
 
-    def _undo(self, wrong: list[Endpoint], before: dict[int, str]) -> None:
-        """Back to what the endpoints presented before: they could present that, and it has the same key."""
+    def _missed(self, found: Found, state: State, restarted: list[str]) -> bool:
+        """An endpoint that worked has shown nothing yet: its unit is just starting, or somebody has stopped it."""
+        return any(one.found is found and one.label() in state.working and not one.right()
+                   and self.config.units.get(one.service.service, "") not in ("", *restarted) for one in self.endpoints)
+
+    def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:
+        """Back to the version that was live before, else to what the endpoint presented, which has the same key."""
         units: list[str] = []
         undone: list[Found] = []
         for one in wrong:
             found, live = one.found, one.found.live
-            old = before[id(one)]
-            if any(found is other for other in undone) or live is None or old == live.fingerprint:
+            name = found.wanted.name
+            state = read_state(self.config, name)
+            switched = state.unproven and bool(state.previous)
+            old = state.previous if switched else before[one.label()]
+            if any(found is other for other in undone) or live is None or old in ("", live.fingerprint):
                 continue
             said = one.error
             try:
-                path = os.path.join(self._version(found, old), "fullchain.pem")
-                chain = x509.load_certificates(files.read_file(path, "version before"), path)
+                chain = read_chain(self.config, name, old)
                 judge_chain(chain, self.now)
-                if x509.spki_sha256(chain[0]) != live.spki:
+                # The record of the key before stays for a hold after another key became live, but not for ever.
+                if x509.spki_sha256(chain[0]) != live.spki and not (switched and found.key(x509.spki_sha256(chain[0]))):
                     raise DaneError("it has another key")
             except DaneError as error:
                 self.problems.append(f"{said}; there is no going back to the certificate before: {error}")
                 continue
-            state = read_state(self.config, found.wanted.name)
-            state.failures += 1
-            state.next_attempt = self.now + back_off(state.failures, live)
-            state.error, state.unproven = said, True
-            write_state(self.config, found.wanted.name, state)
-            put_live(self.config, found, old, self.now)
-            self.say(f"{found.wanted.name}: {said}; went back to {old[:16]}...")
+            state.unproven, state.previous = True, old  # where a run that dies here has nothing more to go back to
+            if x509.spki_sha256(chain[0]) == live.spki:
+                state.renewal = state.renewal.after(said, self.now, live)
+            else:
+                state.roll, state.roll_spki = state.rolling(live.spki).after(said, self.now, live), live.spki
+            write_state(self.config, name, state)
+            put_live(self.config, found, old, self.now, other_key=True)
+            self.say(f"{name}: {said}; went back to {old[:16]}...")
             self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
                                  " journal, then run again")
             undone.append(found)
@@ -719,7 +795,134 @@ class Use:
                       and other.service.service in self.config.units]
         if undone:
             self.restart(list(dict.fromkeys(units)), [one for one in self.endpoints if any(one.found is found for found in undone)
-                                                      and before[id(one)]])
+                                                      and one.label() in worked])
+
+
+# Steps that the playbook asks for
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a roll, for one certificate.
+
+    order: a certificate for the key `spki`, to be kept as a version.  deploy: make the version `fingerprint` with the key
+    `spki` live.  delete_key: remove the private key `spki` and all copies of it.
+    """
+
+    certificate: str
+    step: str
+    spki: str
+    fingerprint: str = ""
+
+
+def make_steps(items: list[dict[str, Any]], config: Config, probe: bool) -> dict[str, Step]:
+    """The steps by certificate, from plain data; DaneError names what is wrong."""
+    steps: dict[str, Step] = {}
+    for item in items:
+        try:
+            step = Step(item["certificate"], item["step"], item["spki"], item.get("fingerprint") or "")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DaneError(f"{printable(repr(item))} is no step; give certificate, step, spki and, to deploy, fingerprint") from error
+        what = f"the step {printable(repr(step.step))} of the certificate {printable(repr(step.certificate))}"
+        if step.step not in ("order", "deploy", "delete_key"):
+            raise DaneError(f"{what} is not one of order, deploy, delete_key; correct it")
+        for digest in (step.spki, step.fingerprint) if step.step == "deploy" else (step.spki,):
+            if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+                raise DaneError(f"{what} has {printable(repr(digest))} where a SHA-256 in hexadecimal belongs; correct it")
+        if all(step.certificate != wanted.name for wanted in config.certificates):
+            raise DaneError(f"{what} is for a certificate that {printable(config.host)} does not have; correct it")
+        if step.step == "deploy" and not probe:
+            raise DaneError(f"{what} needs a look at the endpoints; run it with probe")
+        if step.certificate in steps:
+            raise DaneError(f"{what} is the second for that certificate; give one step in a run")
+        steps[step.certificate] = step
+    return steps
+
+
+def judge_step(config: Config, found: Found, step: Step, now: int) -> None:
+    """What the step speaks of is there and can be used; else DaneError, before anything is changed."""
+    name = found.wanted.name
+    directory = os.path.join(config.certificate_directory(name), "keys")
+    key, current = found.key(step.spki), found.current()
+    if step.step == "delete_key":
+        if key and not (found.live and found.live.spki):
+            raise DaneError(f"{name} has no live version, so which key is in use is not known; run the playbook again, which makes one live")
+        later = [one for one in found.keys if current and one.created > current.created]
+        if key and (key is current or key in later[-1:]):
+            raise DaneError(f"the key {step.spki[:16]}... of {name} is its {'current' if key is current else 'next'} one and is not deleted;"
+                            " another key has to take its place first")
+        return
+    if key is None:
+        raise DaneError(f"the key {step.spki[:16]}... of {name} is not in {directory}; restore it from a backup, or run the playbook again,"
+                        " which looks at what is there")
+    if step.step == "deploy":
+        versions = os.path.join(config.certificate_directory(name), "versions")
+        if not os.path.isdir(os.path.join(versions, step.fingerprint)):
+            raise DaneError(f"the version {step.fingerprint[:16]}... of {name} is not in {versions}; have a certificate for that key ordered first")
+        judge(read_chain(config, name, step.fingerprint), found.wanted, step.spki, now)
+    elif current is None or key.created <= current.created or key.algorithm != found.wanted.algorithm:
+        raise DaneError(f"the key {step.spki[:16]}... of {name} cannot follow its current one: it is not younger, or not"
+                        f" {found.wanted.algorithm}; run the playbook again, which looks at what is there")
+
+
+def delete_key(config: Config, found: Found, spki: str, act: Say) -> None:
+    """Remove a private key that is neither current nor next: the versions with a copy of it, then its own file.
+
+    dehydrated has no copy, as it only gets a CSR.
+    """
+    name = found.wanted.name
+    versions = os.path.join(config.certificate_directory(name), "versions")
+    live = os.path.basename(os.path.realpath(config.link(name)))
+    for fingerprint in sorted(os.listdir(versions)):
+        if fingerprint != live and spki in _keys_of(os.path.join(versions, fingerprint)):
+            act(f"{name}: removing the version {fingerprint[:16]}... with the key {spki[:16]}...")
+            remove_version(versions, fingerprint)
+    key = found.key(spki)
+    if key:
+        act(f"{name}: removing the key {spki[:16]}...")
+        os.unlink(key.path)
+        files.sync_directory(os.path.dirname(key.path))
+        found.keys.remove(key)
+
+
+def _keys_of(version: str) -> set[str]:
+    """The SPKI digests of the key and of the leaf in a version, which may be damaged."""
+    keys = set()
+    for file in ("privkey.pem", "cert.pem", "fullchain.pem"):
+        path = os.path.join(version, file)
+        try:
+            data = files.read_file(path, "version")
+            keys.add(x509.spki_sha256(x509.load_private_key(data, path) if file == "privkey.pem" else x509.load_certificates(data, path)[0]))
+        except DaneError:
+            continue
+    return keys
+
+
+def remove_version(versions: str, fingerprint: str) -> None:
+    """Take the version away by one rename; what is left after a death is swept by the next run."""
+    gone = os.path.join(versions, f".{fingerprint}.new")
+    shutil.rmtree(gone, ignore_errors=True)
+    os.rename(os.path.join(versions, fingerprint), gone)
+    files.sync_directory(versions)
+    shutil.rmtree(gone)
+    files.sync_directory(versions)
+
+
+def expired_versions(config: Config, found: Found, now: int) -> list[str]:
+    """Versions that nobody needs any more.  One whose key is nowhere else is left."""
+    name = found.wanted.name
+    versions = os.path.join(config.certificate_directory(name), "versions")
+    kept = {read_state(config, name).previous, found.live.fingerprint if found.live else ""}
+    expired = []
+    for fingerprint in sorted(os.listdir(versions)) if os.path.isdir(versions) else []:
+        if fingerprint in kept or not _SHA256.fullmatch(fingerprint):
+            continue
+        try:
+            leaf = read_chain(config, name, fingerprint)[0]
+        except DaneError:
+            continue
+        if now >= x509.not_after(leaf) and found.key(x509.spki_sha256(leaf)):
+            expired.append(fingerprint)
+    return expired
 
 
 # One run
@@ -747,6 +950,7 @@ def _lock(config: Config) -> Iterator[None]:
 
 
 def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: bool = True, config_path: str = "",
+        steps: list[dict[str, Any]] | None = None, published: dict[str, list[str]] | None = None,
         say: Say = lambda line: None, now: int | None = None) -> Result:
     """Take every missing step for all certificates of the host.
 
@@ -754,7 +958,8 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     check: change nothing and ask no CA; endpoints of this host are looked at all the same.
     probe: look at the endpoints, and restart what presents something else than the live certificate.
     config_path: where to leave the arguments for the timer.
-    Raises DaneError, before anything is changed, for key files that are not as they must be.
+    steps: what the playbook wants done to keys, see Step.  published: certificate -> SPKI digests that have TLSA records.
+    Raises DaneError, before anything is changed, for key files that are not as they must be, and for steps that cannot be taken.
     """
     result = Result()
 
@@ -763,6 +968,8 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         result.actions.append(line)
         say(line)
 
+    wanted_steps = make_steps(steps or [], config, probe)
+    _judge_published(config, published or {})
     if not check:
         x509.require()
     with nullcontext() if check else _lock(config):
@@ -770,37 +977,74 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         founds: list[Found] = []
         for wanted in config.certificates:
             try:
-                founds.append(inspect(config, wanted, moment))
+                founds.append(inspect(config, wanted, moment, (published or {}).get(wanted.name, ())))
             except DaneError as error:
                 if not by_timer:
                     raise
                 result.failures.append(str(error))  # the others can still be renewed
+        for found in founds:
+            if found.wanted.name in wanted_steps:
+                judge_step(config, found, wanted_steps[found.wanted.name], moment)
         result.before = _summary(founds)
         _keep_config(config, config_path, check, act)
         foreseen: dict[str, str] = {}
         dehydrated = Dehydrated(config, say)
+        use = Use(config, founds, act, moment) if probe else None
         for found in founds:
+            wanted_step = wanted_steps.get(found.wanted.name)
             if check:
-                _foresee(found, moment, act, foreseen)
+                _foresee(config, found, wanted_step, moment, act, foreseen)
             else:
-                _step(config, found, dehydrated, moment, by_timer, act, result)
-        endpoints: list[Endpoint] = []
-        if probe:
-            use = Use(config, founds, act, moment)
-            endpoints = use.endpoints
-            if check:
-                use.look()
-                for unit in [*use.to_restart(), *use.old_readers()]:
-                    act(f"restart {unit}")
-            else:
-                use.prove()
-            result.warnings += use.problems
+                _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result)
+        if use and check:
+            use.look()
+            for unit in [*use.to_restart(), *use.old_readers()]:
+                act(f"restart {unit}")
+        elif use:
+            use.prove()
+        result.warnings += use.problems if use else []
         for found in [] if check else founds:
-            if not why_due(found.live, found.wanted, moment):  # not at once: going back has to count up too
-                write_state(config, found.wanted.name, State(unproven=read_state(config, found.wanted.name).unproven))
-        result.report = _report(config, founds, endpoints, int(time.time()) if now is None else now)
-        result.after = _summary(founds, foreseen)
+            wanted_step = wanted_steps.get(found.wanted.name)
+            if wanted_step and wanted_step.step == "delete_key":  # last: what is live has been proved, or is another one again
+                _delete_key(config, found, wanted_step.spki, moment, act, result)
+            _settle(config, found, moment)
+        result.report = _report(config, founds, use.endpoints if use else [], int(time.time()) if now is None else now)
+        result.after = _summary(founds, foreseen, {step.spki for step in wanted_steps.values() if check and step.step == "delete_key"})
     return result
+
+
+def _judge_published(config: Config, published: dict[str, list[str]]) -> None:
+    names = {wanted.name for wanted in config.certificates}
+    for name, keys in published.items():
+        if name not in names:
+            raise DaneError(f"published names the certificate {printable(repr(name))}, which is not among the certificates; correct it")
+        if not isinstance(keys, list) or not all(isinstance(spki, str) and _SHA256.fullmatch(spki) for spki in keys):
+            raise DaneError(f"published of the certificate {name} is {printable(repr(keys))}; give a list of SHA-256 digests in hexadecimal")
+
+
+def _delete_key(config: Config, found: Found, spki: str, now: int, act: Say, result: Result) -> None:
+    name = found.wanted.name
+    try:
+        judge_step(config, found, Step(name, "delete_key", spki), now)  # again: the run may have gone back to it
+        if read_state(config, name).unproven:
+            raise DaneError(f"it has not been seen that the services of {name} present what is live, so its key before may be needed;"
+                            " run again with probe")
+        delete_key(config, found, spki, act)
+    except DaneError as error:
+        result.warnings.append(f"the key {spki[:16]}... was not deleted: {error}")
+
+
+def _settle(config: Config, found: Found, now: int) -> None:
+    """Forget the failures that are overcome, and what is known of keys and versions that are gone."""
+    state = read_state(config, found.wanted.name)
+    if not why_due(found.live, found.wanted, now):  # not at once: going back has to count up too
+        state.renewal = Attempts()
+    if found.key(state.roll_spki) is None or (found.live and found.live.spki == state.roll_spki and not state.unproven):
+        state.roll, state.roll_spki = Attempts(), ""
+    if not os.path.isdir(os.path.join(config.certificate_directory(found.wanted.name), "versions", state.previous)):
+        state.previous = ""
+    state.since = {spki: moment for spki, moment in state.since.items() if found.key(spki)}
+    write_state(config, found.wanted.name, state)
 
 
 def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
@@ -819,24 +1063,44 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
         files.write_file(path, text)
 
 
-def _foresee(found: Found, now: int, act: Say, foreseen: dict[str, str]) -> None:
+def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say, foreseen: dict[str, str]) -> None:
+    name = found.wanted.name
+    for fingerprint in expired_versions(config, found, now):
+        act(f"{name}: remove the version {fingerprint[:16]}..., which has expired")
     for _number in range(found.missing()):
-        act(f"{found.wanted.name}: make a key ({found.wanted.algorithm})")
+        act(f"{name}: make a key ({found.wanted.algorithm})")
+    if step and step.step == "delete_key":
+        if found.key(step.spki):
+            act(f"{name}: delete the key {step.spki[:16]}...")
+    elif step and not _waiting(config, found, step, now):
+        if step.step == "deploy" and not _is_live(found, step.fingerprint):
+            act(f"{name}: make {step.fingerprint[:16]}... live, with the key {step.spki[:16]}...")
+            foreseen[name] = f"live {step.fingerprint[:16]}..."
+        if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
+            act(f"{name}: order a certificate for {', '.join(found.wanted.names)} with the key {step.spki[:16]}...")
+        if found.live and found.live.valid(now):
+            return
     reason = why_due(found.live, found.wanted, now)
-    if reason:
-        act(f"{found.wanted.name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
-        foreseen[found.wanted.name] = reason
+    if reason and name not in foreseen:
+        act(f"{name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
+        foreseen[name] = f"a new certificate for {', '.join(found.wanted.names)}"
 
 
-def _step(config: Config, found: Found, dehydrated: Dehydrated, now: int, by_timer: bool, act: Say, result: Result) -> None:
-    """Keys, and the certificate if it is due.  What goes wrong with it does not keep the others."""
+def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None, step: Step | None, now: int, by_timer: bool, act: Say,
+          result: Result) -> None:
+    """Keys, the step of a roll, and the certificate if it is due.  What goes wrong with it does not keep the others."""
     name = found.wanted.name
     home = config.certificate_directory(name)
     for directory, mode in ((home, 0o755), (os.path.join(home, "keys"), 0o700), (os.path.join(home, "versions"), 0o755),
                             (os.path.dirname(config.link(name)), 0o755), (config.requests, 0o755)):
         files.make_directory(directory, mode)
     _sweep(config, name)
+    for fingerprint in expired_versions(config, found, now):
+        act(f"{name}: removing the version {fingerprint[:16]}..., which has expired")
+        remove_version(os.path.join(home, "versions"), fingerprint)
     make_keys(config, found, now, act)
+    if step and step.step != "delete_key" and _roll(config, found, dehydrated, use, step, now, act, result):
+        return
     reason = why_due(found.live, found.wanted, now)
     state = read_state(config, name)
     if not reason:
@@ -845,18 +1109,20 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, now: int, by_tim
         result.failures.append(f"the certificate {name} has no live version, and which key its TLSA records have is known to the playbook"
                                " alone; run the playbook")
         return
-    if by_timer and now < state.next_attempt:
-        result.warnings.append(f"the certificate {name} is due ({reason}), but {state.failures} attempts failed, the last with: {state.error};"
-                               f" the next is not before {_date(state.next_attempt)}")
+    if by_timer and now < state.renewal.next_attempt:
+        result.warnings.append(f"the certificate {name} is due ({reason}), but {state.renewal.failures} attempts failed, the last with:"
+                               f" {state.renewal.error}; the next is not before {_date(state.renewal.next_attempt)}")
         return
     live = found.live
     try:
-        _renew(config, found, dehydrated, now, reason, act)
+        key = found.current()
+        if key is None:
+            raise DaneError(f"the certificate {name} has no key; run again")
+        fingerprint = _obtain(config, found, key, dehydrated, now, reason, act)
+        _switch(config, found, fingerprint, use, max(now, int(time.time())), act)  # with the same key, or it is refused
     except DaneError as error:
-        state.failures += 1
-        state.next_attempt = now + back_off(state.failures, live)
-        state.error = str(error)
-        write_state(config, name, state)
+        state = read_state(config, name)
+        write_state(config, name, replace(state, renewal=state.renewal.after(str(error), now, live)))
         if live and live.valid(now):
             result.warnings.append(f"the certificate {name} was not renewed: {error}; the live one stays, until {_date(live.not_after)}")
         else:
@@ -864,11 +1130,55 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, now: int, by_tim
                                    f" {error}; cure that and run again")
 
 
-def _renew(config: Config, found: Found, dehydrated: Dehydrated, now: int, reason: str, act: Say) -> None:
+def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None, step: Step, now: int, act: Say, result: Result) -> bool:
+    """Order for another key, or make it live.  True where the current key needs no renewal in this run for that."""
     name = found.wanted.name
-    key = found.current()
-    if key is None:
-        raise DaneError(f"the certificate {name} has no key; run again")
+    waiting = _waiting(config, found, step, now)
+    if waiting:
+        result.warnings.append(waiting)
+        return False
+    try:
+        key = found.key(step.spki)
+        if key is None:
+            raise DaneError(f"the key {step.spki[:16]}... is gone; run again")
+        if step.step == "deploy" and not _is_live(found, step.fingerprint):
+            fingerprint = store_version(config, name, read_chain(config, name, step.fingerprint), key)  # mends what is damaged
+            _switch(config, found, fingerprint, use, now, act, other_key=True)
+        if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
+            fingerprint = _obtain(config, found, key, dehydrated, now, "the key is to be changed", act)
+            act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
+            state = read_state(config, name)
+            write_state(config, name, replace(state, roll=Attempts(), roll_spki=""))
+    except DaneError as error:
+        state = read_state(config, name)
+        write_state(config, name, replace(state, roll=state.rolling(step.spki).after(str(error), now, found.live), roll_spki=step.spki))
+        result.warnings.append(f"the step {step.step} of {name} with the key {step.spki[:16]}... failed: {error}; what is live stays")
+        return False
+    return found.live is not None and found.live.valid(now)
+
+
+def _waiting(config: Config, found: Found, step: Step, now: int) -> str:
+    """Why the step is not tried again yet, as a sentence; "" where it is."""
+    attempts = read_state(config, found.wanted.name).rolling(step.spki)
+    if now >= attempts.next_attempt:
+        return ""
+    return (f"the step {step.step} of {found.wanted.name} with the key {step.spki[:16]}... is not tried again before"
+            f" {_date(attempts.next_attempt)}, as {attempts.failures} attempts failed, the last with: {attempts.error}")
+
+
+def _is_live(found: Found, fingerprint: str) -> bool:
+    return found.live is not None and found.live.fingerprint == fingerprint and not found.live.problem
+
+
+def deployable(config: Config, wanted: Wanted, spki: str, now: int) -> list[Certificate]:
+    """The chain of the version that would become live with the key `spki`; empty where there is no good one."""
+    chains = candidates([os.path.join(config.certificate_directory(wanted.name), "versions")], wanted, spki, now)
+    return chains[0] if chains else []
+
+
+def _obtain(config: Config, found: Found, key: Key, dehydrated: Dehydrated, now: int, reason: str, act: Say) -> str:
+    """A good version for the key: from disk, else ordered; its fingerprint."""
+    name = found.wanted.name
     if not dehydrated.settings:
         dehydrated.prepare()
     places = [os.path.join(config.certificate_directory(name), "versions"), dehydrated.issued(name)]
@@ -879,27 +1189,41 @@ def _renew(config: Config, found: Found, dehydrated: Dehydrated, now: int, reaso
     else:
         act(f"{name}: ordering a certificate for {', '.join(found.wanted.names)} with the key {key.spki[:16]}..., as {reason}")
         dehydrated.order(found.wanted, key)
-        now = max(now, int(time.time()))
         path = os.path.join(dehydrated.issued(name), "fullchain.pem")
         chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
-        judge(chain, found.wanted, key.spki, now)
-    fingerprint = store_version(config, name, chain, key)
+        judge(chain, found.wanted, key.spki, max(now, int(time.time())))
+    return store_version(config, name, chain, key)
+
+
+def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now: int, act: Say, other_key: bool = False) -> None:
+    """Make the version live; written down before: that it is unproven, what was live, and what worked."""
+    name, live = found.wanted.name, found.live
+    spki = x509.spki_sha256(read_chain(config, name, fingerprint)[0])
     state = read_state(config, name)
-    state.unproven = True
+    working = use.working(found) if use else []
+    if state.unproven:  # what was live before this is no place to go back to
+        working = sorted({*working, *state.working})
+    if not (state.unproven and state.previous):
+        state.previous = live.fingerprint if live else ""
+    if live and live.spki:
+        state.since.setdefault(live.spki, live.not_before or now)
+    if live is None or live.spki != spki:
+        state.since[spki] = now
+    state.unproven, state.working = True, working
     write_state(config, name, state)
-    put_live(config, found, fingerprint, now)
+    put_live(config, found, fingerprint, now, other_key)
     act(f"{name}: {fingerprint[:16]}... is live, until {_date(found.live.not_after) if found.live else 'never'}")
 
 
-def _summary(founds: list[Found], foreseen: dict[str, str] | None = None) -> str:
+def _summary(founds: list[Found], foreseen: dict[str, str] | None = None, gone: Iterable[str] = ()) -> str:
     """Keys and live certificates for people, before and after."""
     lines = []
     for found in founds:
         extra = found.missing() if foreseen is not None else 0
-        lines += [f"{found.wanted.name}: key {key.spki[:16]}... ({key.algorithm})" for key in found.keys]
+        lines += [f"{found.wanted.name}: key {key.spki[:16]}... ({key.algorithm})" for key in found.keys if key.spki not in gone]
         lines += [f"{found.wanted.name}: a new key ({found.wanted.algorithm})"] * extra
         if foreseen and found.wanted.name in foreseen:
-            lines.append(f"{found.wanted.name}: a new certificate for {', '.join(found.wanted.names)}")
+            lines.append(f"{found.wanted.name}: {foreseen[found.wanted.name]}")
         elif found.live:
             lines.append(f"{found.wanted.name}: live {found.live.fingerprint[:16]}... until {_date(found.live.not_after)}")
     return "".join(f"{line}\n" for line in lines)
@@ -914,15 +1238,27 @@ def _report(config: Config, founds: list[Found], endpoints: list[Endpoint], now:
         pass
     return {
         "schema": SCHEMA, "host": config.host, "time": now, "timers": {"renew": timer},
-        "certificates": [{
-            "name": found.wanted.name,
-            "keys": [{"spki": key.spki, "created": key.created, "algorithm": key.algorithm} for key in found.keys],
-            "live": {"fingerprint": found.live.fingerprint, "spki": found.live.spki, "not_after": found.live.not_after}
-            if found.live and found.live.fingerprint else None,
-            "endpoints": [{"service": one.service.service, "port": one.service.port, "name": one.service.name, "address": one.address,
-                           "spki": one.spki, "fingerprint": one.fingerprint, "error": one.error}
-                          for one in endpoints if one.found is found],
-        } for found in founds],
+        "certificates": [_report_certificate(config, found, [one for one in endpoints if one.found is found], now) for found in founds],
+    }
+
+
+def _report_certificate(config: Config, found: Found, endpoints: list[Endpoint], now: int) -> dict[str, Any]:
+    state, live = read_state(config, found.wanted.name), found.live
+
+    def certificate(key: Key) -> dict[str, Any] | None:
+        chain = deployable(config, found.wanted, key.spki, now)
+        return {"fingerprint": x509.fingerprint(chain[0]), "not_after": x509.not_after(chain[0])} if chain else None
+
+    return {
+        "name": found.wanted.name,
+        "keys": [{"spki": key.spki, "created": key.created, "algorithm": key.algorithm, "certificate": certificate(key)} for key in found.keys],
+        "live": {"fingerprint": live.fingerprint, "spki": live.spki, "not_after": live.not_after,
+                 "since": state.since.get(live.spki, live.not_before), "proven": not state.unproven} if live and live.fingerprint else None,
+        "due": why_due(live, found.wanted, now),
+        **asdict(state.renewal),
+        "roll": {"spki": state.roll_spki, **asdict(state.roll)} if state.roll_spki else None,
+        "endpoints": [{"service": one.service.service, "port": one.service.port, "name": one.service.name, "address": one.address,
+                       "spki": one.spki, "fingerprint": one.fingerprint, "error": one.error} for one in endpoints],
     }
 
 

@@ -13,7 +13,8 @@ short_description: Keep the keys and certificates of a host
 description:
   - Makes for each certificate its current and its next private key, has dehydrated order the certificate where it is due,
     judges what the CA sent, and puts it live by the rename of one symbolic link.
-  - Orders are always for the current key, so no TLSA record (RFC 6698) has to change. The keys never leave the host.
+  - Renewals are always for the current key, so no TLSA record (RFC 6698) has to change. The keys never leave the host.
+  - Keys are changed by O(steps) alone. The timer takes none.
   - A certificate is due when none is live, when a third of its life is left, when its names are others than wanted, or
     when its chain is broken or has expired.
   - Then every endpoint is asked what it presents. A unit that presents an older certificate is restarted; where that
@@ -116,8 +117,46 @@ options:
     description: Whether to look at the endpoints and to restart units. Without it the report has no endpoints.
     type: bool
     default: true
+  steps:
+    description:
+      - What is to be done to keys, at most one step for each certificate. Each says what it needs to be there, else nothing is changed.
+      - One that is done already changes nothing. One that failed is a warning, and it is not tried again before the time in the report.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      certificate:
+        description: The name of the certificate.
+        type: str
+        required: true
+      step:
+        description:
+          - V(order) has a certificate issued for the key and keeps it as a version, without using it. The key must have been made
+            after the current one.
+          - V(deploy) makes that version live and looks at each endpoint, with O(probe). Where one that had TLS before does not present
+            it after a restart, the version before is made live again, with its own key. A run that dies is completed by the next one,
+            also by the timer's.
+          - V(delete_key) removes the private key and the versions that have a copy of it. It is refused for the current and the next key.
+        type: str
+        choices: [order, deploy, delete_key]
+        required: true
+      spki:
+        description: The SHA-256 of the key's SPKI in hexadecimal.
+        type: str
+        required: true
+      fingerprint:
+        description: The SHA-256 of the certificate to V(deploy), in hexadecimal, as the report has it.
+        type: str
+        default: ""
+  published:
+    description:
+      - For each certificate the keys of this host that have TLSA records, as SHA-256 of their SPKI in hexadecimal; none where that is not known.
+      - Where nothing is live, the certificate is ordered for the oldest of them, else for the oldest key. It is an error where none of
+        them is on the host.
+    type: dict
+    default: {}
   config_path:
-    description: Where to leave these arguments (all but this one and O(probe)) for the timer; nowhere when empty.
+    description: Where to leave these arguments (all but this one, O(probe), O(steps) and O(published)) for the timer; nowhere when empty.
     type: path
     default: /etc/selfhost-dane/certificates.json
 """
@@ -135,6 +174,21 @@ EXAMPLES = r"""
           - {service: https, port: 443, name: g.pyon.example}
     units: {smtp: sendmail, https: apache2}
   register: certificates
+
+- name: Have the certificate present its next key, which has TLSA records that every cache knows
+  selfhost.dane.tls_certificates:
+    host: vps.pyon.example
+    addresses: [198.51.100.10]
+    certificates:
+      - name: g.pyon.example
+        services:
+          - {service: smtp, port: 25, name: g.pyon.example}
+    units: {smtp: sendmail}
+    steps:
+      - certificate: g.pyon.example
+        step: deploy
+        spki: 0b6bfbbbd3d4f2d9b5c14f1c1f1ad4ddff3f13c4d4bb1d3c0a0c7b87b4d0a2a9
+        fingerprint: 0d1f0c41b0c4a8f2f1f6a5a40bb6f8a80cc9b93e1f4d4a5d1c7a62f4ea0c1b37
 """
 
 RETURN = r"""
@@ -150,12 +204,25 @@ report:
     certificates:
       - name: g.pyon.example
         keys:
-          - {spki: 9d3ab4a0f4a7cd3d6ec83a4ba3c2f1ebf62aa94a2df2d71dd06a2ca6a8d8e0d1, created: 1795000000, algorithm: ecdsa-p256}
-          - {spki: 0b6bfbbbd3d4f2d9b5c14f1c1f1ad4ddff3f13c4d4bb1d3c0a0c7b87b4d0a2a9, created: 1795000001, algorithm: ecdsa-p256}
+          - spki: 9d3ab4a0f4a7cd3d6ec83a4ba3c2f1ebf62aa94a2df2d71dd06a2ca6a8d8e0d1
+            created: 1795000000
+            algorithm: ecdsa-p256
+            certificate: {fingerprint: 5f0d2f4a7c5b7a8be9a2e8f4ee0c9a0e9bd0a5db0eb1e43f4a4a2b0d3a6c5e11, not_after: 1802776000}
+          - spki: 0b6bfbbbd3d4f2d9b5c14f1c1f1ad4ddff3f13c4d4bb1d3c0a0c7b87b4d0a2a9
+            created: 1795000001
+            algorithm: ecdsa-p256
+            certificate: null
         live:
           fingerprint: 5f0d2f4a7c5b7a8be9a2e8f4ee0c9a0e9bd0a5db0eb1e43f4a4a2b0d3a6c5e11
           spki: 9d3ab4a0f4a7cd3d6ec83a4ba3c2f1ebf62aa94a2df2d71dd06a2ca6a8d8e0d1
           not_after: 1802776000
+          since: 1795000002
+          proven: true
+        due: ""
+        failures: 0
+        next_attempt: 0
+        error: ""
+        roll: null
         endpoints:
           - service: smtp
             port: 25
@@ -193,6 +260,12 @@ def main() -> None:
         "algorithm": {"type": "str", "choices": list(ALGORITHMS), "default": "ecdsa-p256"},
         "services": {"type": "list", "elements": "dict", "default": [], "options": service},
     }
+    step = {
+        "certificate": {"type": "str", "required": True},
+        "step": {"type": "str", "required": True, "choices": ["order", "deploy", "delete_key"]},
+        "spki": {"type": "str", "required": True, "no_log": False},
+        "fingerprint": {"type": "str", "default": ""},
+    }
     module = AnsibleModule(
         argument_spec={
             "host": {"type": "str", "required": True},
@@ -207,15 +280,17 @@ def main() -> None:
             "order_timeout": {"type": "int", "default": 300},
             "probe_timeout": {"type": "int", "default": 10},
             "probe": {"type": "bool", "default": True},
+            "steps": {"type": "list", "elements": "dict", "default": [], "options": step},
+            "published": {"type": "dict", "default": {}},
             "config_path": {"type": "path", "default": CONFIG},
         },
         supports_check_mode=True,
     )
     arguments = dict(module.params)
-    probe, config_path = arguments.pop("probe"), arguments.pop("config_path")
+    own = {name: arguments.pop(name) for name in ("probe", "config_path", "steps", "published")}
     try:
         config = make_config(arguments)
-        result = run(config, check=module.check_mode, probe=probe, config_path=config_path, say=module.log)
+        result = run(config, check=module.check_mode, **own, say=module.log)
     except DaneError as error:
         module.fail_json(msg=str(error))
     for warning in result.warnings:

@@ -70,11 +70,35 @@ class World:
     change: Callable[[list[Any]], list[Any]] = staticmethod(lambda chain: chain)  # type: ignore[assignment]
     presents: str = ""      # fingerprint; "" is a closed port
     takes_new: bool = True  # the unit presents what is live after its restart
+    loses: str = ""         # fingerprint of the version with which the unit has no TLS after its restart
     active: bool = True
+    failed: bool = False
     restarts: int = 0
     forgotten: bool = False
     registered: int = 0
     issued: dict[str, bytes] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """The unit reads what is live."""
+        if self.live() == self.loses:
+            self.presents = ""
+        elif self.takes_new is True or self.takes_new == self.live():
+            self.presents = self.live()
+
+    def keys(self) -> list[str]:
+        """The SPKI digests of the keys on disk, oldest first."""
+        return [key.spki for key in certificates.read_keys(self.config, NAME)]
+
+    def step(self, step: str, spki: str, fingerprint: str = "", **options: Any) -> certificates.Result:
+        """One run with a step of a roll."""
+        return self.run(steps=[{"certificate": NAME, "step": step, "spki": spki, "fingerprint": fingerprint}], **options)
+
+    def ordered(self) -> tuple[str, str]:
+        """Have a certificate issued for the next key: its SPKI and fingerprint."""
+        spki = self.keys()[-1]
+        result = self.step("order", spki)
+        assert not result.warnings and not result.failures
+        return spki, result.report["certificates"][0]["keys"][-1]["certificate"]["fingerprint"]
 
     def run(self, **options: Any) -> certificates.Result:
         """One run."""
@@ -95,11 +119,13 @@ class World:
 
         if argv[:2] == ["systemctl", "is-active"]:
             return done(0 if self.active else 3)
+        if argv[:2] == ["systemctl", "is-failed"]:
+            return done(0 if self.failed else 1)
         if argv[0] == "systemctl":
             assert argv[1] == "restart"
             self.restarts += 1
-            if self.takes_new is True or self.takes_new == self.live():
-                self.presents = self.live()
+            self.active, self.failed = True, False
+            self.start()
             return done()
         assert argv[0] == "timeout" and argv[3:6] == [self.config.dehydrated_command, "--config", self.config.dehydrated_config]
         arguments, base = argv[6:], self.root / "dehydrated"
@@ -202,7 +228,10 @@ def test_report_has_the_shape_and_no_private_key(world: World) -> None:
     assert (report["schema"], report["host"], report["time"], report["timers"]) == (1, "vps.pyon.example", START, {"renew": True})
     [item] = report["certificates"]
     assert item["name"] == NAME and [key["algorithm"] for key in item["keys"]] == ["ecdsa-p256"] * 2
-    assert item["live"] == {"fingerprint": world.live(), "spki": world.spki(), "not_after": START - 60 + 90 * DAY}
+    assert [key["certificate"] for key in item["keys"]] == [{"fingerprint": world.live(), "not_after": START - 60 + 90 * DAY}, None]
+    assert item["live"] == {"fingerprint": world.live(), "spki": world.spki(), "not_after": START - 60 + 90 * DAY, "since": START,
+                            "proven": True}
+    assert (item["due"], item["failures"], item["next_attempt"], item["error"], item["roll"]) == ("", 0, 0, "", None)
     assert len(item["endpoints"]) == 4
     assert item["endpoints"][0] == {"service": "smtp", "port": 25, "name": NAME, "address": "198.51.100.10", "spki": world.spki(),
                                     "fingerprint": world.live(), "error": ""}
@@ -387,7 +416,7 @@ def test_the_timer_backs_off_and_the_playbook_does_not(world: World) -> None:
     assert tries == done + 1
     world.refuse = ""
     world.run()
-    assert certificates.read_state(world.config, NAME) == certificates.State()
+    assert certificates.read_state(world.config, NAME).renewal == certificates.Attempts()
 
 
 def test_back_off_fits_into_a_short_life() -> None:
@@ -486,7 +515,7 @@ def test_a_service_that_does_not_take_it_is_given_the_old_one_back(world: World)
     assert world.live() == old and world.presents == old
     assert any("is live again" in line for line in result.warnings)
     assert [endpoint["error"] for endpoint in result.report["certificates"][0]["endpoints"]] == [""] * 4
-    assert certificates.read_state(world.config, NAME).failures == 1 and world.orders == 2
+    assert certificates.read_state(world.config, NAME).renewal.failures == 1 and world.orders == 2
     # not at once again, and then without another order
     restarts = world.restarts
     world.run(by_timer=True)
@@ -496,7 +525,7 @@ def test_a_service_that_does_not_take_it_is_given_the_old_one_back(world: World)
     process.run = original  # type: ignore[assignment]
     assert not world.run(by_timer=True).warnings
     assert world.live() != old and world.orders == 2
-    assert certificates.read_state(world.config, NAME) == certificates.State()
+    assert certificates.read_state(world.config, NAME).renewal == certificates.Attempts()
 
 
 def test_going_back_is_refused_to_an_expired_certificate(world: World) -> None:
@@ -556,6 +585,271 @@ def test_a_unit_that_is_not_active_is_left_alone(world: World) -> None:
     assert not world.run().changed
 
 
+# Rolls: other keys, by steps of the playbook
+
+def test_a_roll_orders_deploys_and_deletes(world: World) -> None:
+    world.run()
+    [old, new] = world.keys()
+    first, before = world.live(), snapshot(world.root)
+    assert world.step("order", new, check=True).changed and snapshot(world.root) == before
+    spki, fingerprint = world.ordered()
+    assert (spki, world.live(), world.orders, world.spki()) == (new, first, 2, old)
+    assert not world.step("order", new).changed and world.orders == 2
+    world.now += DAY
+    before = snapshot(world.root)
+    result = world.step("deploy", new, fingerprint, check=True)
+    assert result.changed and f"live {fingerprint[:16]}" in result.after and snapshot(world.root) == before
+    result = world.step("deploy", new, fingerprint)
+    assert not result.warnings and (world.live(), world.presents, world.spki()) == (fingerprint, fingerprint, new)
+    assert result.report["certificates"][0]["live"]["since"] == world.now and result.report["certificates"][0]["live"]["proven"]
+    assert world.keys() == [old, new]
+    assert not world.step("deploy", new, fingerprint).warnings and world.live() == fingerprint
+    assert world.keys()[:2] == [old, new] and len(world.keys()) == 3  # that run made a next key, which is younger
+    before = snapshot(world.root)
+    assert not world.step("deploy", new, fingerprint).changed and snapshot(world.root) == before
+    assert world.step("delete_key", old, check=True).changed and snapshot(world.root) == before
+    result = world.step("delete_key", old)
+    assert result.changed and not result.warnings and old not in world.keys() and len(world.keys()) == 2
+    secret = "PRIVATE"
+    copies = [path.parent.name for path in (world.root / "state").rglob("*.pem") if not path.is_symlink() and secret in path.read_text()]
+    assert sorted(copies) == sorted([fingerprint, "keys", "keys"]) and first not in copies
+    assert not world.step("delete_key", old).changed
+
+
+def test_an_order_for_the_next_key_takes_what_dehydrated_had_issued(world: World) -> None:
+    world.run()
+    new = world.keys()[1]
+    public = x509.load_private_key(next(Path(world.config.certificate_directory(NAME), "keys").glob(f"*{new}.pem")).read_bytes(), "x").public_key()
+    (world.root / "dehydrated" / "certs" / NAME / "fullchain-9.pem").write_bytes(x509.pem(AUTHORITY.issue(public, (NAME,), START - 60, 90 * DAY)))
+    live = world.live()
+    world.ordered()
+    assert world.orders == 1 and world.live() == live
+
+
+def test_a_failed_order_for_the_next_key_holds_back_no_renewal(world: World) -> None:
+    world.run()
+    [old, new] = world.keys()
+    before = {path: content for path, content in snapshot(world.root / "state").items() if not path.endswith((".csr", "state.json"))}
+    world.refuse = "ERROR: no\n"
+    result = world.step("order", new)
+    item = result.report["certificates"][0]
+    assert len(result.warnings) == 1 and new[:16] in result.warnings[0] and not result.failures
+    assert item["roll"]["spki"] == new and item["roll"]["failures"] == 1 and item["roll"]["next_attempt"] == START + 3600
+    assert (item["failures"], item["next_attempt"]) == (0, 0)
+    assert {path: content for path, content in snapshot(world.root / "state").items() if not path.endswith((".csr", "state.json"))} == before
+    world.refuse = ""
+    result = world.step("order", new)
+    assert "not tried again before" in result.warnings[0] and world.orders == 1
+    world.now += 65 * DAY
+    state = certificates.read_state(world.config, NAME)
+    certificates.write_state(world.config, NAME, replace(state, roll=replace(state.roll, next_attempt=world.now + 1)))
+    result = world.step("order", new)
+    assert len(result.warnings) == 1 and world.orders == 2 and world.spki() == old  # renewed all the same
+    world.now += 1
+    assert world.ordered()[0] == new and world.orders == 3
+    assert certificates.read_state(world.config, NAME).roll == certificates.Attempts()
+
+
+def test_a_due_certificate_is_not_ordered_twice_where_its_key_changes(world: World) -> None:
+    world.run()
+    world.now += 65 * DAY
+    assert world.run(check=True).report["certificates"][0]["due"].startswith("a third or less")
+    live = world.live()
+    spki, fingerprint = world.ordered()
+    assert (world.orders, world.live()) == (2, live)
+    world.step("deploy", spki, fingerprint)
+    assert (world.orders, world.live()) == (2, fingerprint)
+
+
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_a_deployed_key_is_given_up_where_a_service_loses_tls(world: World, by_timer: bool) -> None:
+    world.run()
+    old, first = world.spki(), world.live()
+    spki, fingerprint = world.ordered()
+    world.loses = fingerprint
+    world.now += DAY
+    result = world.step("deploy", spki, fingerprint)
+    item = result.report["certificates"][0]
+    assert (world.live(), world.presents, world.spki()) == (first, first, old)
+    assert any("is live again" in line for line in result.warnings)
+    assert certificates.read_state(world.config, NAME).previous == first
+    assert item["roll"]["spki"] == spki and item["roll"]["failures"] == 1 and item["roll"]["next_attempt"] == world.now + 3600
+    assert item["failures"] == 0 and item["live"]["since"] == START and item["live"]["proven"]
+    restarts = world.restarts
+    result = world.run(by_timer=True) if by_timer else world.step("deploy", spki, fingerprint)
+    assert world.restarts == restarts and world.live() == first and by_timer != bool(result.warnings)
+    world.loses = ""
+    world.now += 3600
+    assert not world.step("deploy", spki, fingerprint).warnings and world.presents == fingerprint
+    assert certificates.read_state(world.config, NAME).roll == certificates.Attempts()
+
+
+@pytest.mark.parametrize("state", ["active", "failed", "activating"])
+def test_a_run_that_died_after_the_switch_is_proved_or_undone_by_the_timer(world: World, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    world.run()
+    first = world.live()
+    spki, fingerprint = world.ordered()
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates.Use, "_restart", raiser)
+        with pytest.raises(KeyboardInterrupt):
+            world.step("deploy", spki, fingerprint)
+    assert world.live() == fingerprint
+    world.presents = ""  # the host went down with the run, and its services came up without TLS
+    world.active, world.failed, world.loses = state == "active", state == "failed", fingerprint
+    result = world.run(by_timer=True)
+    if state == "activating":  # nothing is known yet
+        assert world.live() == fingerprint and not result.report["certificates"][0]["live"]["proven"]
+        assert "may be needed" in world.step("delete_key", world.keys()[0]).warnings[0]
+        world.active = True
+        result = world.run(by_timer=True)
+    assert (world.live(), world.presents) == (first, first) and result.report["certificates"][0]["roll"]["failures"] == 1
+
+
+def raiser(*_arguments: Any) -> None:
+    """Dies."""
+    raise KeyboardInterrupt
+
+
+def test_going_back_to_another_key_ends_with_the_proof(world: World) -> None:
+    world.run()
+    spki, fingerprint = world.ordered()
+    first = world.live()
+    world.step("deploy", spki, fingerprint)
+    world.presents, world.takes_new = first, first  # type: ignore[assignment]  # such as a service restored from a backup
+    result = world.run(by_timer=True)
+    assert world.live() == fingerprint and any("it has another key" in line for line in result.warnings)
+
+
+def test_no_key_is_deleted_while_it_is_not_known_which_one_is_in_use(world: World) -> None:
+    world.run()
+    spki, fingerprint = world.ordered()
+    world.step("deploy", spki, fingerprint)
+    world.run()
+    Path(world.config.link(NAME), "privkey.pem").write_bytes(b"rubbish")
+    for key in world.keys():
+        with pytest.raises(DaneError, match="no live version"):
+            world.step("delete_key", key)
+    assert len(world.keys()) == 3
+
+
+def test_there_is_no_going_back_over_more_than_one_switch(world: World) -> None:
+    world.run()
+    spki, fingerprint = world.ordered()
+    world.step("deploy", spki, fingerprint)
+    assert certificates.read_state(world.config, NAME).previous
+    os.unlink(world.config.link(NAME))
+    world.run(published={NAME: [spki]}, probe=False)
+    assert world.live() == fingerprint and certificates.read_state(world.config, NAME).previous == ""
+    world.now += 65 * DAY
+    world.run(by_timer=True)
+    renewed = world.live()
+    world.presents, world.loses = fingerprint, renewed
+    world.run(by_timer=True)  # what ran last with another version is given that back
+    assert world.live() == fingerprint and certificates.read_state(world.config, NAME).previous == fingerprint
+
+
+def test_steps_that_cannot_be_taken_change_nothing(world: World) -> None:
+    world.run()
+    [old, new] = world.keys()
+    _spki, fingerprint = world.ordered()
+    live = world.live()
+    before = snapshot(world.root)
+    one = {"certificate": NAME, "step": "order", "spki": new}
+    for steps, said in [
+        ([{**one, "certificate": "h.pyon.example"}], "does not have"), ([{**one, "spki": "0" * 64}], "is not in .*restore"),
+        ([{**one, "spki": old}], "cannot follow"), ([{**one, "spki": "../../x"}], "SHA-256"), ([{**one, "step": "burn"}], "not one of"),
+        ([one, one], "second"), (["order"], "is no step"), ([{"step": "order"}], "is no step"),
+        ([{**one, "step": "deploy"}], "SHA-256"), ([{**one, "step": "deploy", "fingerprint": "0" * 64}], "is not in .*ordered first"),
+        ([{**one, "step": "deploy", "fingerprint": live}], "another key"), ([{**one, "step": "delete_key"}], "next one"),
+        ([{**one, "step": "delete_key", "spki": old}], "current one"),
+    ]:
+        for check in (True, False):
+            with pytest.raises(DaneError, match=said):
+                world.run(steps=steps, check=check)
+    with pytest.raises(DaneError, match="with probe"):
+        world.step("deploy", new, fingerprint, probe=False)
+    world.now += 91 * DAY
+    with pytest.raises(DaneError, match="has expired"):
+        world.step("deploy", new, fingerprint)
+    assert snapshot(world.root) == before
+
+
+def test_a_next_key_of_another_algorithm_is_no_key_to_order_for(world: World) -> None:
+    world.run()
+    next_one = world.keys()[1]
+    world.config = replace(world.config, certificates=[replace(world.config.certificates[0], algorithm="rsa-2048")])
+    world.run()
+    with pytest.raises(DaneError, match="rsa-2048"):
+        world.step("order", next_one)
+    assert world.ordered()[0] == world.keys()[2]
+    assert world.step("delete_key", next_one).changed and next_one not in world.keys()  # neither current nor the newest
+
+
+def test_without_a_live_version_the_published_keys_decide(world: World) -> None:
+    world.run()
+    [old, new] = world.keys()
+    os.unlink(world.config.link(NAME))
+    before = snapshot(world.root)
+    with pytest.raises(DaneError, match="restore the file"):
+        world.run(published={NAME: ["0" * 64]})
+    for published in ({NAME: ["0"]}, {NAME: old}, {"h.pyon.example": [old]}):
+        with pytest.raises(DaneError, match="published"):
+            world.run(published=published)
+    assert snapshot(world.root) == before
+    world.run(published={NAME: [new]})
+    assert world.spki() == new and world.keys()[:2] == [old, new] and len(world.keys()) == 3
+    os.unlink(world.config.link(NAME))
+    world.run(published={NAME: [new, old]})
+    assert world.spki() == old
+    world.run(published={NAME: [new]})
+    assert world.spki() == old  # what is live stays
+
+
+def test_a_host_without_keys_makes_none_where_others_are_published(world: World) -> None:
+    with pytest.raises(DaneError, match="emergency"):
+        world.run(published={NAME: ["0" * 64]})
+    assert not os.path.exists(world.config.certificate_directory(NAME))
+    world.run(published={NAME: []})
+    assert world.spki() == world.keys()[0]
+
+
+def test_renewals_keep_the_time_at_which_the_key_became_live(world: World) -> None:
+    world.run()
+    path = Path(world.config.certificate_directory(NAME), "state.json")
+    path.unlink()
+    world.now += DAY
+    assert world.run().report["certificates"][0]["live"]["since"] == START - 60  # not known: the certificate's begin
+    world.now += 64 * DAY
+    assert world.run().report["certificates"][0]["live"]["since"] == START - 60 and world.orders == 2
+
+
+def test_expired_versions_are_removed_but_for_the_one_before(world: World) -> None:
+    world.run()
+    first, versions = world.live(), Path(world.config.certificate_directory(NAME), "versions")
+    world.now += 65 * DAY
+    world.run()
+    second = world.live()
+    world.now += 65 * DAY
+    before = snapshot(versions)
+    assert "has expired" not in "".join(world.run(check=True).actions) and snapshot(versions) == before
+    world.run()  # the first has expired; it was the one before until this run
+    assert sorted(os.listdir(versions)) == sorted([first, second, world.live()])
+    assert "has expired" in "".join(world.run(check=True).actions)
+    assert "has expired" in "".join(world.run(by_timer=True).actions)
+    assert sorted(os.listdir(versions)) == sorted([second, world.live()])
+    assert not world.run().changed
+
+
+def test_an_expired_version_whose_key_is_nowhere_else_stays(world: World) -> None:
+    world.run()
+    key = x509.make_private_key("ecdsa-p256")
+    path = world.root / "other.pem"
+    path.write_bytes(x509.private_key_pem(key))
+    chain = AUTHORITY.issue(key.public_key(), (NAME,), START - 2 * DAY, DAY)
+    certificates.store_version(world.config, NAME, chain, certificates.Key(str(path), 1, x509.spki_sha256(key), "ecdsa-p256"))
+    assert not world.run().changed
+
+
 # Dying at every step
 
 def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
@@ -569,8 +863,8 @@ def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list
             if owner is os and not str(arguments[0]).startswith(str(world.root)):
                 return original(*arguments, **options)
             seen.append(name)
-            if len(seen) == at + 1:
-                raise KeyboardInterrupt
+            if len(seen) > at:
+                raise KeyboardInterrupt  # the dead do not clear up either
             return original(*arguments, **options)
 
         monkeypatch.setattr(owner, name, dying)
@@ -578,6 +872,7 @@ def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list
     for name in ("write_file", "make_directory", "switch_link", "sync_directory"):
         wrap(files, name)
     wrap(os, "rename")
+    wrap(os, "unlink")
     wrap(process, "run")
     return seen
 
@@ -623,6 +918,60 @@ def test_a_run_that_dies_anywhere_is_completed_by_the_next(tmp_path: Path, world
         if points <= at:
             break
     assert points > 20, points
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+@pytest.mark.parametrize("scene", ["order", "deploy", "undo", "delete_key"])
+def test_a_step_that_dies_anywhere_leaves_a_good_version_live(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, scene: str,
+                                                              reboot: bool) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    world.run()
+    first, [old, new], fingerprint = world.live(), world.keys(), ""
+    if scene != "order":
+        fingerprint = world.ordered()[1]
+    if scene == "delete_key":
+        world.step("deploy", new, fingerprint)
+    kept, presented, began = tmp_path.parent / f"{tmp_path.name}.kept", world.presents, world.live()
+    shutil.copytree(tmp_path, kept, symlinks=True)
+    step = {"undo": "deploy"}.get(scene, scene)
+    spki = old if scene == "delete_key" else new
+    points, wrecks = 0, set()
+    for at in range(200):
+        shutil.rmtree(tmp_path)
+        shutil.copytree(kept, tmp_path, symlinks=True)
+        world.now, world.presents, world.loses = START + DAY, presented, fingerprint if scene == "undo" else ""
+        with monkeypatch.context() as patch:
+            seen = crash_points(world, patch, at)
+            try:
+                world.step(step, spki, fingerprint)
+            except KeyboardInterrupt:
+                pass
+        points = len(seen)
+        at_death = world.live()
+        assert at_death in {began, fingerprint} and certificates.read_live(world.config, NAME, world.now).problem == ""  # type: ignore[union-attr]
+        wrecks.add((at_death, world.presents))
+        if reboot:
+            world.start()
+        # the timer proves what is live or goes back, takes no step, and restarts nothing after that
+        result = world.run(by_timer=True)
+        assert not result.failures and world.presents == world.live(), (at, seen)
+        assert world.live() == (first if scene == "undo" else at_death)
+        assert result.report["certificates"][0]["live"]["proven"] and spki in [*world.keys(), *([old] if scene == "delete_key" else [])]
+        assert not world.run(by_timer=True).changed, (at, seen)
+        # and the same step ends where it would have without
+        world.now, world.loses, orders = world.now + 7200, "", world.orders
+        result = world.step(step, spki, fingerprint)
+        assert not result.failures and not result.warnings, (at, seen)
+        assert world.presents == world.live() == (fingerprint if scene in ("deploy", "undo", "delete_key") else first)
+        assert world.orders - orders <= 1 and (old in world.keys()) == (scene != "delete_key")
+        world.run()
+        assert not world.run().changed and len(world.keys()) == (3 if scene in ("deploy", "undo") else 2)
+        assert not list((tmp_path / "state").rglob(".*")), (at, seen)
+        if points <= at:
+            break
+    assert points > 8 and at == points, points
+    if scene in ("deploy", "undo"):  # before the switch, before the restart, and after it
+        assert wrecks >= {(first, first), (fingerprint, first), (fingerprint, fingerprint if scene == "deploy" else "")}
 
 
 # Arguments
