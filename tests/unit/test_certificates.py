@@ -112,7 +112,7 @@ class World:
         """Of what is live."""
         return x509.spki_sha256(x509.load_certificates(Path(self.config.link(NAME), "cert.pem").read_bytes(), "live")[0])
 
-    def process(self, argv: list[str], **_options: Any) -> subprocess.CompletedProcess[bytes]:
+    def process(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         """In place of process.run."""
         def done(status: int = 0, out: str = "", err: str = "") -> subprocess.CompletedProcess[bytes]:
             return subprocess.CompletedProcess(argv, status, out.encode(), err.encode())
@@ -128,6 +128,7 @@ class World:
             self.start()
             return done()
         assert argv[0] == "timeout" and argv[3:6] == [self.config.dehydrated_command, "--config", self.config.dehydrated_config]
+        assert options["outlives"]
         arguments, base = argv[6:], self.root / "dehydrated"
         if arguments == ["--env"]:
             return done(0, "".join(f'declare -- {key}="{base}/{value}"\n' for key, value in {
@@ -740,12 +741,21 @@ def test_there_is_no_going_back_over_more_than_one_switch(world: World) -> None:
     os.unlink(world.config.link(NAME))
     world.run(published={NAME: [spki]}, probe=False)
     assert world.live() == fingerprint and certificates.read_state(world.config, NAME).previous == ""
-    world.now += 65 * DAY
+
+
+def test_a_version_that_only_ran_does_not_lead_back_to_an_old_key(world: World) -> None:
+    world.run()
+    first = world.live()
+    spki, fingerprint = world.ordered()
+    world.step("deploy", spki, fingerprint)
+    assert certificates.read_state(world.config, NAME).previous == first
+    key = certificates.read_keys(world.config, NAME)[1]
+    chain = AUTHORITY.issue(x509.load_private_key(Path(key.path).read_bytes(), "x").public_key(), (NAME,), START - 60, 80 * DAY)
+    other = certificates.store_version(world.config, NAME, chain, key)
+    world.issued[other] = x509.der(chain[0])
+    world.presents, world.loses = other, fingerprint  # what is live was proved long ago, and now it does not work any more
     world.run(by_timer=True)
-    renewed = world.live()
-    world.presents, world.loses = fingerprint, renewed
-    world.run(by_timer=True)  # what ran last with another version is given that back
-    assert world.live() == fingerprint and certificates.read_state(world.config, NAME).previous == fingerprint
+    assert world.presents == world.live() == other and certificates.read_state(world.config, NAME).previous == other
 
 
 def test_steps_that_cannot_be_taken_change_nothing(world: World) -> None:
