@@ -405,10 +405,10 @@ def back_off(failures: int, live: Live | None) -> int:
 
 # Keys, orders, versions
 
-def make_keys(config: Config, found: Found, now: int, say: Say) -> None:
-    """Make the missing ones of current and next."""
+def make_keys(config: Config, found: Found, now: int, say: Say, one_more: bool = False) -> None:
+    """Make the missing ones of current and next; where none is missing, `one_more`."""
     directory = os.path.join(config.certificate_directory(found.wanted.name), "keys")
-    for _number in range(found.missing()):
+    for _number in range(found.missing() or int(one_more)):
         key = x509.make_private_key(found.wanted.algorithm)
         created = max(now, found.keys[-1].created + 1 if found.keys else 0)
         made = Key(os.path.join(directory, f"{created:010d}-{x509.spki_sha256(key)}.pem"), created, x509.spki_sha256(key),
@@ -805,7 +805,8 @@ class Step:
     """One step of a roll, for one certificate.
 
     order: a certificate for the key `spki`, to be kept as a version.  deploy: make the version `fingerprint` with the key
-    `spki` live.  delete_key: remove the private key `spki` and all copies of it.
+    `spki` live.  delete_key: remove the private key `spki` and all copies of it.  make_key: make one more, where `spki` is
+    still the youngest.
     """
 
     certificate: str
@@ -823,8 +824,8 @@ def make_steps(items: list[dict[str, Any]], config: Config, probe: bool) -> dict
         except (KeyError, TypeError, AttributeError) as error:
             raise DaneError(f"{printable(repr(item))} is no step; give certificate, step, spki and, to deploy, fingerprint") from error
         what = f"the step {printable(repr(step.step))} of the certificate {printable(repr(step.certificate))}"
-        if step.step not in ("order", "deploy", "delete_key"):
-            raise DaneError(f"{what} is not one of order, deploy, delete_key; correct it")
+        if step.step not in ("make_key", "order", "deploy", "delete_key"):
+            raise DaneError(f"{what} is not one of make_key, order, deploy, delete_key; correct it")
         for digest in (step.spki, step.fingerprint) if step.step == "deploy" else (step.spki,):
             if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
                 raise DaneError(f"{what} has {printable(repr(digest))} where a SHA-256 in hexadecimal belongs; correct it")
@@ -843,6 +844,8 @@ def judge_step(config: Config, found: Found, step: Step, now: int) -> None:
     name = found.wanted.name
     directory = os.path.join(config.certificate_directory(name), "keys")
     key, current = found.key(step.spki), found.current()
+    if step.step == "make_key":
+        return
     if step.step == "delete_key":
         if key and not (found.live and found.live.spki):
             raise DaneError(f"{name} has no live version, so which key is in use is not known; run the playbook again, which makes one live")
@@ -1013,6 +1016,11 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     return result
 
 
+def _one_more(found: Found, step: Step | None) -> bool:
+    """Whether `step` asks for a key that nobody has made since."""
+    return bool(step and step.step == "make_key" and found.keys and found.keys[-1].spki == step.spki)
+
+
 def _judge_published(config: Config, published: dict[str, list[str]]) -> None:
     names = {wanted.name for wanted in config.certificates}
     for name, keys in published.items():
@@ -1067,12 +1075,12 @@ def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say
     name = found.wanted.name
     for fingerprint in expired_versions(config, found, now):
         act(f"{name}: remove the version {fingerprint[:16]}..., which has expired")
-    for _number in range(found.missing()):
+    for _number in range(found.missing() or int(_one_more(found, step))):
         act(f"{name}: make a key ({found.wanted.algorithm})")
     if step and step.step == "delete_key":
         if found.key(step.spki):
             act(f"{name}: delete the key {step.spki[:16]}...")
-    elif step and not _waiting(config, found, step, now):
+    elif step and step.step != "make_key" and not _waiting(config, found, step, now):
         if step.step == "deploy" and not _is_live(found, step.fingerprint):
             act(f"{name}: make {step.fingerprint[:16]}... live, with the key {step.spki[:16]}...")
             foreseen[name] = f"live {step.fingerprint[:16]}..."
@@ -1098,8 +1106,8 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
     for fingerprint in expired_versions(config, found, now):
         act(f"{name}: removing the version {fingerprint[:16]}..., which has expired")
         remove_version(os.path.join(home, "versions"), fingerprint)
-    make_keys(config, found, now, act)
-    if step and step.step != "delete_key" and _roll(config, found, dehydrated, use, step, now, act, result):
+    make_keys(config, found, now, act, one_more=_one_more(found, step))
+    if step and step.step in ("order", "deploy") and _roll(config, found, dehydrated, use, step, now, act, result):
         return
     reason = why_due(found.live, found.wanted, now)
     state = read_state(config, name)

@@ -137,8 +137,9 @@ options:
             it after a restart, the version before is made live again, with its own key. A run that dies is completed by the next one,
             also by the timer's.
           - V(delete_key) removes the private key and the versions that have a copy of it. It is refused for the current and the next key.
+          - V(make_key) makes one more key, where the given one is still the youngest.
         type: str
-        choices: [order, deploy, delete_key]
+        choices: [make_key, order, deploy, delete_key]
         required: true
       spki:
         description: The SHA-256 of the key's SPKI in hexadecimal.
@@ -262,7 +263,7 @@ def main() -> None:
     }
     step = {
         "certificate": {"type": "str", "required": True},
-        "step": {"type": "str", "required": True, "choices": ["order", "deploy", "delete_key"]},
+        "step": {"type": "str", "required": True, "choices": ["make_key", "order", "deploy", "delete_key"]},
         "spki": {"type": "str", "required": True, "no_log": False},
         "fingerprint": {"type": "str", "default": ""},
     }

@@ -617,6 +617,16 @@ def test_a_roll_orders_deploys_and_deletes(world: World) -> None:
     assert not world.step("delete_key", old).changed
 
 
+def test_one_more_key_is_made_where_the_youngest_is_still_the_same(world: World) -> None:
+    world.run()
+    [current, following] = world.keys()
+    assert not world.step("make_key", current).changed
+    before = snapshot(world.root)
+    assert world.step("make_key", following, check=True).changed and snapshot(world.root) == before
+    assert world.step("make_key", following).changed and world.keys()[:2] == [current, following] and len(world.keys()) == 3
+    assert not world.step("make_key", following).changed and world.spki() == current
+
+
 def test_an_order_for_the_next_key_takes_what_dehydrated_had_issued(world: World) -> None:
     world.run()
     new = world.keys()[1]
