@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A clock that never runs ahead of the true time, whatever happens to the clock of the host.
+
+What must wait for caches must not be let go early by a clock that was set forward.  So time passes by the smaller of what
+two clocks say: the wall clock and the one that runs since the machine was started.  Across a start there is only the wall
+clock, which then has to agree with the controller's.
+"""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the clocks of a host show: unix seconds, seconds since it was started, and which start that was."""
+
+    wall: float
+    boot: float
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The safe `time` in unix seconds, at most the true one, when `reading` was taken."""
+
+    time: float
+    reading: Reading
+
+
+def read() -> Reading:
+    """The clocks of this host."""
+    with open(BOOT_ID, encoding="ascii") as stream:
+        return Reading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), stream.read().strip())
+
+
+def advance(before: Clock | None, reading: Reading, controller: float | None, margin: int) -> tuple[Clock, str]:
+    """The clock at `reading`, and why nothing may be decided by it, in a sentence; "" where it may.
+
+    controller: the controller's unix seconds, None where they are not known.  margin: seconds that the two may be apart.
+    """
+    apart = 0 if controller is None else abs(reading.wall - controller)
+    trouble = "" if apart <= margin else (f"the clocks of this host and of the controller are {apart:.0f} seconds apart, more than clock_margin {margin};"
+                                          " set them right")
+    if before is None:
+        return Clock(reading.wall if controller is None else min(reading.wall, controller), reading), trouble
+    passed = reading.wall - before.reading.wall
+    if reading.boot_id == before.reading.boot_id:
+        passed = min(passed, reading.boot - before.reading.boot)
+    elif trouble:
+        return before, trouble                   # until they agree nobody knows how long it was off
+    return Clock(before.time + max(0, passed), reading), trouble
