@@ -225,7 +225,8 @@ def served_until(rrset: RRset, server: Server, policy: Policy) -> int:
 
 def cached_until(rrset: RRset, servers: Iterable[Server], policy: Policy) -> int:
     """The last time at which a peer may rely on `rrset`, which the primary has replaced, as far as caches honour TTLs."""
-    return max([rrset.replaced or 0, *(served_until(rrset, server, policy) for server in servers)]) + hold(rrset.ttl, policy)
+    known = tuple(servers) or (Server("of which nothing is known", unlistable=True),)
+    return max(served_until(rrset, server, policy) for server in known) + hold(rrset.ttl, policy)
 
 
 def opening(chain: Records, history: History, policy: Policy, scheduled: bool = True) -> Opening:

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import DaneError, printable
+from .history import Policy, hold
 from .tls_client import SERVICES
 from .x509 import ALGORITHMS
 from .zone import HOST_LABEL, LABEL, is_host_name, quote
@@ -29,7 +30,7 @@ DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
                     "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
-                    "dane_pop3")
+                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 POP3_TLS = ("required", "optional", "none")
@@ -187,9 +188,12 @@ class Model:
     aliases: dict[str, list[str]]
     virtual_users: dict[str, list[str]]
     resolver: dict[str, Any]
-    policy: dict[str, int]
+    policy: dict[str, Any]
     verify: dict[str, str]
     forget: list[str]
+    roll: list[str]
+    compromised: list[str]
+    revoke_now: bool
     redirects: dict[str, str]
     pop3: dict[str, str]
 
@@ -913,10 +917,22 @@ def _resolver(judge: _Judge, value: Any) -> dict[str, Any]:
     return {"root_hints": hints, "trust_anchors": judge.distinct("dane_resolver, trust_anchors", anchors), "insecure_reverse": insecure is True}
 
 
-def _policy(judge: _Judge, value: Any) -> dict[str, int]:
-    defaults = {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600}
-    content = judge.mapping("dane_policy", value, defaults)
-    return {key: judge.integer(f"dane_policy, {key}", content.get(key), 1, SECONDS_MAX, default) for key, default in defaults.items()}
+# default and least; seconds, but for the number of caches one behind the other
+_POLICY = {"signature_validity": (2419200, 1), "signature_renewal": (604800, 1), "timer_interval": (21600, 1), "key_lifetime": (7776000, 0),
+           "lead": (259200, 0), "session": (600, 0), "cache_floor": (300, 0), "cache_hops": (2, 1), "clock_margin": (60, 0),
+           "fall_back": (90000, 0), "ns_ttl": (172800, 0), "highest_tlsa_ttl": (604800, 1)}
+
+
+def _policy(judge: _Judge, value: Any) -> dict[str, Any]:
+    content = judge.mapping("dane_policy", value, [*_POLICY, "retire_after"])
+    policy: dict[str, Any] = {}
+    for key, (default, least) in _POLICY.items():
+        most = 16 if key == "cache_hops" else SECONDS_MAX
+        never = key == "key_lifetime" and content.get(key) == "never"
+        policy[key] = None if never else judge.integer(f"dane_policy, {key}", content.get(key), least, most, default)
+    after = content.get("retire_after")
+    policy["retire_after"] = None if after is None else judge.integer("dane_policy, retire_after", after, 0, SECONDS_MAX, 0)
+    return policy
 
 
 def _verify(judge: _Judge, shared: Mapping[str, Any], hosts: Mapping[str, Host]) -> dict[str, str]:
@@ -936,6 +952,30 @@ def _forget(judge: _Judge, value: Any) -> list[str]:
         if not isinstance(owner, str) or not _TLSA_OWNER.fullmatch(owner):
             judge.say("dane_forget", f"{show(owner)} is not the owner of a TLSA record", "write it as in: _25._tcp.g.pyon.example.")
     return [owner for owner in owners if isinstance(owner, str)]
+
+
+def _roll(judge: _Judge, value: Any, certificates: Mapping[str, Certificate]) -> list[str]:
+    names = [value] if isinstance(value, str) else judge.items("dane_roll", value)
+    for name in names:
+        if name not in certificates:
+            judge.say("dane_roll", f"there is no certificate {show(name)}", did_you_mean(name, sorted(certificates), "choose from"))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _compromised(judge: _Judge, value: Any) -> list[str]:
+    digests = [value] if isinstance(value, str) else judge.items("dane_compromised", value)
+    for digest in digests:
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            judge.say("dane_compromised", f"{show(digest)} is not the SHA-256 of a key", "give the 64 hexadecimal digits of its 3 1 1 record, in lower case")
+    return [digest for digest in digests if isinstance(digest, str)]
+
+
+def _revoke_now(judge: _Judge, value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):  # -e dane_revoke_now=true is text
+        value = value.lower() == "true"
+    if value is not None and not isinstance(value, bool):
+        judge.say("dane_revoke_now", f"{show(value)} is not a boolean", "write true or false")
+    return value is True
 
 
 def _redirects(judge: _Judge, value: Any) -> dict[str, str]:
@@ -1295,6 +1335,12 @@ def _judge_delegations(judge: _Judge, zone: Zone, made: list[Record]) -> None:
         judge.say(where, f"the name lies in {top}, which {zone.name} delegates to others", "move it to that zone, or delete the NS records of it")
 
 
+def cache_policy(policy: Mapping[str, Any]) -> Policy:
+    """What is assumed of caches and name servers, from `dane_policy`.  Of what is not on record the worst is assumed."""
+    return Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
+                  policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"])
+
+
 def _judge_policy(judge: _Judge, model: Model) -> None:
     validity, renewal, interval = (model.policy[key] for key in ("signature_validity", "signature_renewal", "timer_interval"))
     left = validity - renewal - interval  # of the oldest signature that the timer can leave
@@ -1304,6 +1350,12 @@ def _judge_policy(judge: _Judge, model: Model) -> None:
             judge.say("dane_policy", f"signature_validity {validity} - signature_renewal {renewal} - timer_interval {interval} = {left} seconds must exceed "
                       f"expire {zone.expire} + highest ttl {highest} = {zone.expire + highest} of zone {zone.name}",
                       "raise signature_validity, or lower signature_renewal, timer_interval, expire or the ttl")
+        lifetime, fall_back, lead = (model.policy[key] for key in ("key_lifetime", "fall_back", "lead"))
+        wait = fall_back + hold(zone.tlsa_ttl, cache_policy(model.policy)) + lead  # at the least, from a key's publication to its use
+        if lifetime and lifetime <= wait:
+            judge.say("dane_policy", f"key_lifetime {lifetime} seconds is not more than the {wait} that a new key of zone {zone.name} has to wait"
+                      f" (fall_back {fall_back} + hold {wait - fall_back - lead} for the TTL {zone.tlsa_ttl} + lead {lead})",
+                      "raise key_lifetime, or write never or 0")
 
 
 def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
@@ -1337,6 +1389,8 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
                   postmaster, _aliases(judge, shared.get("dane_aliases")), _virtual_users(judge, shared.get("dane_virtual_users")),
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
+                  _roll(judge, shared.get("dane_roll"), certificates), _compromised(judge, shared.get("dane_compromised")),
+                  _revoke_now(judge, shared.get("dane_revoke_now")),
                   _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")))
     _judge_mail(judge, model)
     _judge_forwarding(judge, model)
@@ -1420,7 +1474,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "mail": _mail(model, host),
         "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},
         "verify": dict(model.verify),
-        "forget": list(model.forget),
+        "forget": list(model.forget), "roll": list(model.roll), "compromised": list(model.compromised), "revoke_now": model.revoke_now,
         "zones": [zone.name for zone in zones],
         "wanted": [_wanted(model, zone) for zone in zones],
     }

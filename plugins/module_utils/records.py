@@ -1,47 +1,162 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The record of a zone's primary: what is published, and what each host last said of its keys.
+"""The record of a zone's primary: what is and was published, what its name servers said, and what each host last said.
 
 Its shape is in docs/architecture.md.  It is read and written under a lock, so that two controllers cannot lose each
-other's news; a host that is not heard from loses nothing.
+other's news; a host that is not heard from loses nothing.  All times are unix seconds; those of the history are of a clock
+of its own (clock.py), which never runs ahead.
 """
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from . import clock, history
 from .errors import DaneError, printable
 from .files import lock, make_directory, write_file
-from .rollover import Backend, Plan, Presented, plan
-from .tlsa import TLSA
+from .history import History, Policy
+from .rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, plan
+from .tlsa import TLSA, spki_record
 
-SCHEMA = 1
+SCHEMA = 2
 Json = dict[str, Any]
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
+@dataclass(frozen=True)
+class Order:
+    """What the operator asks for: owners to forget, keys to roll (host, certificate), SPKI digests that others may have."""
+
+    forget: frozenset[str] = frozenset()
+    roll: frozenset[tuple[str, str]] = frozenset()
+    compromised: frozenset[str] = frozenset()
+    revoke_now: bool = False
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the name servers of one zone said: the addresses that parent and zone name now, and the answers that validate.
+
+    addresses: None where not all could be learnt.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
+    """
+
+    addresses: Sequence[str] | None
+    answers: Mapping[str, Sequence[history.Answer]] = field(default_factory=dict)
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record before and after, and the plan.  ahead: seconds by which the host's wall clock is ahead of that of the history."""
+
+    before: Json
+    after: Json
+    plan: Plan
+    ahead: int = 0
+
+    def changed(self) -> bool:
+        """Whether anything but the news of name servers differs."""
+        return lasting(self.before) != lasting(self.after)
+
+
 def read(path: str, host: str) -> Json:
-    """The record in `path`, or a new one for `host`."""
+    """The record in `path`, or a new one for `host`.  DaneError where it cannot be used, with the cure."""
     try:
         with open(path, "rb") as stream:
             text = stream.read()
     except FileNotFoundError:
-        return {"schema": SCHEMA, "host": host, "generation": 0, "zones": {}, "reports": {}}
+        return {"schema": SCHEMA, "host": host, "generation": 0, "zones": {}, "reports": {}, "asked": {}, "compromised": [], "clock": None}
     try:
         record: Json = json.loads(text)
         schema, owner = record["schema"], record["host"]
-        if not (isinstance(record["generation"], int) and isinstance(record["zones"], dict) and isinstance(record["reports"], dict)):
-            raise ValueError("a part is not in its shape")
     except (ValueError, KeyError, TypeError) as error:
-        raise DaneError(f"{path} is cut or damaged ({error}); restore it from a backup, or move it away to have it made anew"
-                        " from what the hosts report") from error
+        raise _damaged(path, error) from error
     if schema != SCHEMA:
-        raise DaneError(f"{path} has schema {schema!r}, and this version reads {SCHEMA}; update the collection")
+        raise DaneError(f"{path} has schema {printable(repr(schema), 40)}, and this version reads {SCHEMA}; update the collection where that is more,"
+                        " and move the file away where it is less, to have it made anew from what the hosts report")
     if owner != host:
-        raise DaneError(f"{path} belongs to the host {owner!r}, and this is {host}; move it away: a record is never copied")
+        raise DaneError(f"{path} belongs to the host {printable(repr(owner), 80)}, and this is {host}; move it away: a record is never copied")
+    try:
+        for zone in record["zones"].values():
+            for entry in zone["owners"].values():
+                _history_of(zone, entry)
+        for report in record["reports"].values():
+            for certificate in report["certificates"].values():
+                _keys_of(certificate, {}, record["compromised"])
+        _clock_of(record)
+        if not isinstance(record["generation"], int) or not all(isinstance(one, dict) for one in record["asked"].values()):
+            raise ValueError("a part is not in its shape")
+    except (ValueError, KeyError, TypeError, AttributeError, DaneError) as error:
+        raise _damaged(path, error) from error
     return record
+
+
+def _damaged(path: str, error: Exception) -> DaneError:
+    return DaneError(f"{path} is cut or damaged ({printable(str(error), 100)}); restore it from a backup, or move it away to have it made anew"
+                     " from what the hosts report")
+
+
+# --- from and to JSON ---
+
+def _clock_of(record: Json) -> clock.Clock | None:
+    kept = record["clock"]
+    return None if kept is None else clock.Clock(float(kept["time"]), clock.Reading(**kept["reading"]))
+
+
+def _history_of(zone: Json, entry: Json) -> History:
+    """The history of one owner; the servers are those of the zone."""
+    return History(
+        tuple(history.Server(**server) for server in zone["servers"]),
+        tuple(history.RRset(frozenset(TLSA.parse(text, "the record") for text in one["records"]), int(one["ttl"]), int(one["signed_until"]),
+                            int(one["expire"]), one["replaced"] if one["replaced"] is None else int(one["replaced"]),
+                            {address: history.Seen(**seen) for address, seen in one["seen"].items()}) for one in entry["rrsets"]))
+
+
+def _rrsets_json(past: History) -> list[Json]:
+    return [{"records": sorted(one.presentation() for one in rrset.records), "ttl": rrset.ttl, "signed_until": rrset.signed_until,
+             "expire": rrset.expire, "replaced": rrset.replaced, "seen": {address: asdict(seen) for address, seen in sorted(rrset.seen.items())}}
+            for rrset in past.rrsets]
+
+
+def published(record: Json, zone: str) -> dict[str, tuple[list[str], int]]:
+    """The records in presentation form, sorted, and the TTL of each owner of `zone` that the primary publishes."""
+    return {owner: (rrset["records"], rrset["ttl"]) for owner, entry in sorted(record["zones"].get(zone, {"owners": {}})["owners"].items())
+            for rrset in entry["rrsets"] if rrset["replaced"] is None}
+
+
+def owners(record: Json, zone: str) -> list[str]:
+    """The owners of `zone` that are on record."""
+    return sorted(record["zones"].get(zone, {"owners": {}})["owners"])
+
+
+def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str], list[str]]:
+    """For each (host, certificate) behind the owners of `zones` those of its keys, as it last said, that have 3 1 1 records."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for zone in zones:
+        texts = published(record, zone["name"])
+        for owner in zone["tlsa_owners"]:
+            for entry in owner["backends"]:
+                known: Json = record["reports"].get(entry["host"], {"certificates": {}})["certificates"].get(entry["certificate"], {"keys": []})
+                keys = {key["spki"] for key in known["keys"] if spki_record(key["spki"]).presentation() in texts.get(owner["owner"], ([], 0))[0]}
+                if keys:
+                    found.setdefault((entry["host"], entry["certificate"]), set()).update(keys)
+    return {where: sorted(keys) for where, keys in sorted(found.items())}
+
+
+def lasting(record: Json) -> Json:
+    """What of the record stays the same where nothing is published, retired or reported anew."""
+    return {"reports": record["reports"], "asked": record["asked"], "compromised": record["compromised"],
+            "zones": {zone: published(record, zone) for zone in record["zones"]}}
+
+
+def _hex(text: Any, host: str) -> str:
+    if not isinstance(text, str) or not _DIGEST.match(text):
+        raise DaneError(f"the report of {host} has {printable(ascii(text), 80)} where a SHA-256 belongs; run it again")
+    return text
 
 
 def _remembered(report: Json) -> Json:
@@ -53,73 +168,141 @@ def _remembered(report: Json) -> Json:
         certificates[certificate["name"]] = {
             "keys": sorted(keys, key=lambda key: (key["created"], key["spki"])),
             "live": _hex(live["spki"], report["host"]) if live else "",
+            "since": int(live["since"]) if live else 0,
         }
     return {"certificates": certificates}
 
 
-def _hex(text: Any, host: str) -> str:
-    if not isinstance(text, str) or not _DIGEST.match(text):
-        raise DaneError(f"the report of {host} has {printable(ascii(text), 80)} where the SHA-256 of a key belongs; run it again")
-    return text
+def _keys_of(known: Json, issued: Mapping[str, str], compromised: Iterable[str]) -> tuple[Key, ...]:
+    """The keys of a remembered certificate; `issued` has the fingerprint of the good certificate of some."""
+    return tuple(Key(key["spki"], int(key["created"]), issued.get(key["spki"], ""), key["spki"] in compromised) for key in known["keys"])
 
 
-def merge(record: Json, zones: list[Json], reports: list[Json], forget: list[str], now: int) -> tuple[Json, dict[str, dict[str, Plan]]]:
-    """The record after `reports`, and the plan of each owner of each zone.
+# --- merging ---
 
-    `zones` are the primary's zones as in the slice (`name`, `tlsa_ttl`, `tlsa_owners`), `forget` the owners whose records
-    the operator wants gone, `now` unix seconds.  An owner that the model no longer has keeps its records until then.
+def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order, rules: Rules,
+          validity: int, now: int, trouble: str = "") -> tuple[Json, Plan]:
+    """The record after `reports` and `observations`, and the plan.
+
+    `zones` are the primary's zones as in the slice (`name`, `tlsa_ttl`, `soa`, `tlsa_owners`), `validity` the seconds for
+    which the primary signs, `trouble` why nothing may change, if so.  An owner that the model no longer has keeps its records until it is to be forgotten.
     """
     said = {report["host"]: report for report in reports}
     remembered = {**record["reports"], **{host: _remembered(report) for host, report in said.items()}}
-    published: Json = {}
-    plans: dict[str, dict[str, Plan]] = {}
+    compromised = sorted({*record["compromised"], *(_hex(digest, "the operator") for digest in order.compromised)})
+    asked = {host: {name: key for name, key in names.items() if _live(remembered, host, name) in ("", key)} for host, names in record["asked"].items()}
+    for host, name in order.roll:
+        asked.setdefault(host, {})[name] = _live(remembered, host, name)
+    wishes = frozenset((host, name) for host, names in asked.items() for name in names)
+    past: dict[str, dict[str, History]] = {}
+    wanted: dict[str, Json] = {}
+    asked_for: list[Owner] = []
     for zone in zones:
-        before: Json = record["zones"].get(zone["name"], {})
-        plans[zone["name"]], published[zone["name"]] = {}, {}
-        wanted = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"]}
-        for owner in sorted({*before, *wanted} - set(forget)):
-            old = before.get(owner, {"records": [], "ttl": zone["tlsa_ttl"], "since": now})
-            records = frozenset(TLSA.parse(text, f"the record of {owner}") for text in old["records"])
-            if owner in wanted:
-                outcome = plan(records, tuple(_backend(entry, remembered, said) for entry in wanted[owner]))
-            else:
-                outcome = Plan(tuple(sorted(records)), "kept although the model no longer has it; -e dane_forget="
-                               f"{owner} removes it once no server presents it")
-            plans[zone["name"]][owner] = outcome
-            if outcome.records:
-                texts = [one.presentation() for one in outcome.records]
-                same = texts == old["records"] and old["ttl"] == zone["tlsa_ttl"]
-                published[zone["name"]][owner] = old if same else {"records": texts, "ttl": zone["tlsa_ttl"], "since": now}
-    new = {**record, "zones": {**record["zones"], **published}, "reports": remembered}
-    if new != record:
-        new["generation"] = record["generation"] + 1
-    return new, plans
+        seen = observations.get(zone["name"])
+        past[zone["name"]] = _past(record, zone, rules.caches, seen, now)
+        model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
+        wanted.update(model)
+        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
+    made = plan(asked_for, _backends(wanted, remembered, said, compromised), rules, now, wishes, order.revoke_now)
+    rrsets = dict(made.rrsets)
+    entries: Json = {}
+    for zone in zones:
+        after: dict[str, History] = {}
+        for owner, one in past[zone["name"]].items():
+            published_now = Owner(owner, 0, one).published()
+            if owner not in wanted and published_now:
+                rrsets[owner] = RRset(frozenset(), "removed, as the operator wants") if owner in order.forget else RRset(
+                    published_now, f"kept although the model no longer has it; -e dane_forget={owner} removes it once no server presents it")
+            records = rrsets[owner].records if owner in rrsets else frozenset()
+            after[owner] = _publish(one, records, zone, owner in wanted, validity, now)
+        servers = next((one.servers for one in after.values()), ())
+        entries[zone["name"]] = {"servers": [asdict(server) for server in servers],
+                                 "owners": {owner: {"rrsets": _rrsets_json(one)} for owner, one in sorted(after.items()) if one.rrsets}}
+    new = {**record, "zones": {**record["zones"], **entries}, "reports": remembered, "compromised": compromised,
+           "asked": {host: names for host, names in asked.items() if names}}
+    return new, Plan(rrsets, made.steps)
 
 
-def _backend(entry: Json, remembered: Json, said: dict[str, Json]) -> Backend:
-    """What is known of one backend of an owner: from its report of this run, else from what is remembered of it."""
-    host, name = entry["host"], entry["certificate"]
-    known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": []})
-    keys = tuple(key["spki"] for key in known["keys"])
-    if host not in said:
-        return Backend(host, False, keys)
+def _live(remembered: Json, host: str, name: str) -> str:
+    """The SPKI digest of what is live, as the host last said; "" where it is not known."""
+    known: Json = remembered.get(host, {"certificates": {}})["certificates"].get(name, {})
+    return str(known.get("live", ""))
+
+
+def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, now: int) -> dict[str, History]:
+    """The history of each owner of `zone` up to now, with what the name servers said."""
+    entry: Json | None = record["zones"].get(zone["name"])
+    known = entry or {"servers": [], "owners": {}}
+    past = {owner: _history_of(known, one) for owner, one in known["owners"].items()}
+    servers = tuple(history.Server(**server) for server in known["servers"])
+    for wanted in zone["tlsa_owners"]:
+        if wanted["owner"] not in past:
+            new = History(servers)
+            # a zone of which nothing is on record may have had any RRset: the record may be lost
+            past[wanted["owner"]] = new if entry else history.lost(new, policy, now)
+    if seen is None:
+        return past
+    told: dict[str, History] = {}
+    for owner, one in past.items():
+        asked = one if seen.addresses is None else history.named(one, seen.addresses, (), now)
+        told[owner] = history.observed(asked, seen.answers.get(owner, ()), policy, now)
+    return {owner: history.pruned(one, policy, now) for owner, one in told.items()}
+
+
+def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool, validity: int, now: int) -> History:
+    """`past` and from now on the RRset `records`; unchanged where that is published already."""
+    current = next((one for one in past.rrsets if one.replaced is None), None)
+    if (current.records if current else frozenset()) == records and (not current or not in_model or current.ttl == zone["tlsa_ttl"]):
+        return past
+    # what is replaced may have been signed a moment ago
+    signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity)) if one is current else one
+                                        for one in past.rrsets))
+    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now)
+
+
+def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str]) -> list[Backend]:
+    """Each (host, certificate) that answers for an owner: from its report of this run, else from what is remembered of it."""
+    answers: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for owner, backends in wanted.items():
+        for entry in backends:
+            answers.setdefault((entry["host"], entry["certificate"]), []).append((owner, entry["service"], entry["port"]))
+    return [_backend(host, name, where, remembered, said.get(host), compromised) for (host, name), where in sorted(answers.items())]
+
+
+def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], remembered: Json, report: Json | None, compromised: Sequence[str]) -> Backend:
+    known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": [], "live": "", "since": 0})
+    owners = tuple(sorted({owner for owner, _service, _port in where}))
+    if report is None:
+        return Backend(host, name, owners, False, _keys_of(known, {}, compromised), known["live"], known["since"])
+    told: Json = next((one for one in report["certificates"] if one["name"] == name), {"keys": [], "endpoints": []})
+    live = told.get("live")
+    issued = {key["spki"]: _hex(key["certificate"]["fingerprint"], host) for key in told["keys"] if key["certificate"]}
     presented = tuple(
-        Presented(f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"])
-        for certificate in said[host]["certificates"] if certificate["name"] == name
-        for seen in certificate["endpoints"] if (seen["service"], seen["port"]) == (entry["service"], entry["port"]))
-    return Backend(host, True, keys, bool(said[host]["timers"]["renew"]), presented)
+        Presented(owner, f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"])
+        for owner, service, port in where for seen in told["endpoints"] if (seen["service"], seen["port"]) == (service, port))
+    return Backend(host, name, owners, True, _keys_of(known, issued, compromised), known["live"], known["since"],
+                   bool(report["timers"]["renew"]), presented, bool(live and live["proven"]))
 
 
-def update(path: str, host: str, zones: list[Json], reports: list[Json], forget: list[str], now: int,
-           write: bool) -> tuple[Json, Json, dict[str, dict[str, Plan]]]:
-    """The record before and after, and the plans; written under the lock where `write` and where it differs."""
-    if not write:
+def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order,
+           rules: Rules, validity: int, reading: clock.Reading, controller: float | None, write: bool) -> Outcome:
+    """Merge under the lock, and write the record where `write` and where more of it differs than the time.
+
+    `reading` is of the clocks of this host, `controller` the unix seconds of the controller, None where they are not known.
+    """
+    def merged() -> Outcome:
         before = read(path, host)
-        return (before, *merge(before, zones, reports, forget, now))
+        ticked, trouble = clock.advance(_clock_of(before), reading, controller, rules.caches.margin)
+        after, made = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble)
+        if after != before:
+            after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}
+        return Outcome(before, after, made, round(reading.wall - ticked.time))
+
+    if not write:
+        return merged()
     make_directory(os.path.dirname(path))
     with lock(f"{path}.lock"):
-        before = read(path, host)
-        after, plans = merge(before, zones, reports, forget, now)
-        if after != before:
-            write_file(path, (json.dumps(after, indent=1, sort_keys=True) + "\n").encode(), 0o600)
-    return before, after, plans
+        done = merged()
+        if done.after != done.before:
+            write_file(path, (json.dumps(done.after, indent=1, sort_keys=True) + "\n").encode(), 0o600)
+    return done

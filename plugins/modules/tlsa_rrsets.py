@@ -6,13 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tlsa_rrsets
-short_description: Merge the reports of hosts into the TLSA RRsets of zones
+short_description: Plan the TLSA RRsets of zones and the keys of their hosts
 version_added: 0.1.0
 description:
   - Runs on the primary of the zones. Merges what the hosts report of their keys and ports with the primary's own durable
     record, and returns the TLSA RRset that each owner shall have.
   - An RRset is first published when every endpoint of every host behind the name presents a key that one of its records
-    stands for. A host that is not heard from keeps its records. Nothing is removed because it is absent.
+    stands for. A host that is not heard from keeps its records.
+  - Says which step each certificate of each host may take towards another key. With O(observe) the name servers of the zones
+    are asked first, as M(selfhost.dane.tlsa_gate_info) does; a key goes live only after that.
 author: The selfhost.dane authors (@selfhost-dane)
 extends_documentation_fragment:
   - selfhost.dane.attributes
@@ -28,8 +30,8 @@ options:
     required: true
   zones:
     description:
-      - The zones whose primary this host is, as in the model. Of each C(name), C(tlsa_ttl) in seconds and C(tlsa_owners) are
-        used; of an owner C(owner) and C(backends); of a backend C(host), C(certificate), C(service) and C(port).
+      - The zones whose primary this host is, as in the model. Of each C(name), C(tlsa_ttl) in seconds, C(soa) and C(tlsa_owners)
+        are used; of the SOA C(expire) in seconds; of an owner C(owner) and C(backends); of a backend C(host), C(certificate), C(service) and C(port).
     type: list
     elements: dict
     required: true
@@ -38,11 +40,42 @@ options:
     type: list
     elements: dict
     default: []
+  policy:
+    description: What the operator said in C(dane_policy), with all defaults.
+    type: dict
+    required: true
+  observe:
+    description: Ask all name servers of the zones what they serve.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds for the questions about one zone.
+    type: int
+    default: 30
+  time:
+    description:
+      - The unix time on the controller. Where it differs from the clock of this host by more than C(clock_margin) of O(policy),
+        nothing is changed.
+    type: int
   forget:
     description: Owners whose records are removed because nothing presents them any more.
     type: list
     elements: str
     default: []
+  roll:
+    description: Certificates whose keys are to be rolled as soon as it is safe.
+    type: list
+    elements: str
+    default: []
+  compromised:
+    description: The SHA-256 of the SPKI, in hexadecimal, of keys that others may have.
+    type: list
+    elements: str
+    default: []
+  revoke_now:
+    description: Where a compromised key is live and no other may go live yet, switch all the same. DANE peers fail for one hold.
+    type: bool
+    default: false
   path:
     description: The record of this primary.
     type: path
@@ -56,11 +89,13 @@ EXAMPLES = r"""
     zones:
       - name: pyon.example
         tlsa_ttl: 3600
+        soa: {expire: 604800}
         tlsa_owners:
           - owner: _25._tcp.g.pyon.example.
             backends:
               - {host: vps.pyon.example, certificate: g.pyon.example, service: smtp, port: 25}
     reports: "{{ reports }}"
+    policy: "{{ ansible_facts['dane'].policy }}"
 """
 
 RETURN = r"""
@@ -80,21 +115,103 @@ zones:
             - 3 1 1 8755cdaa8fe24ef16cc0f2c918063185e433faaf1415664911d9e30a924138c4
             - 3 1 1 d54f7bb1c1c9ba7b8a5cb4a91d2ad9b6b7ce4e9b8bcb8fd77ff8b1bdb45ff78f
 plans:
-  description: The reason for each RRset, and what holds a further step back.
+  description: The reason for each RRset, and what holds a further change back.
   returned: success
   type: list
   elements: str
   sample:
     - "_25._tcp.g.pyon.example.: published: every backend matches"
+steps:
+  description: What each certificate of each host may do.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: g.pyon.example
+    step:
+      description:
+        - V(make_key), V(order), V(deploy) or V(delete_key) for the host, V(publish) for the primary, V(wait) where something else
+          has to happen first, V(rest) where nothing has to.
+      type: str
+      sample: deploy
+    reason:
+      description: Why, in a sentence.
+      type: str
+      sample: its key has been live for its lifetime; no cache holds records that the next one does not match
+    spki:
+      description: The SHA-256 of the key that the step is about, or nothing.
+      type: str
+      sample: 8755cdaa8fe24ef16cc0f2c918063185e433faaf1415664911d9e30a924138c4
+    fingerprint:
+      description: The SHA-256 of the certificate that is to go live, or nothing.
+      type: str
+      sample: d54f7bb1c1c9ba7b8a5cb4a91d2ad9b6b7ce4e9b8bcb8fd77ff8b1bdb45ff78f
+    held_by:
+      description: What holds it back, in sentences that name addresses.
+      type: list
+      elements: str
+      sample: []
+    not_before:
+      description: The unix time before which it is not the time of the next step, where that is known.
+      type: int
+      sample: 1795000000
+published:
+  description: The keys of each certificate of each host, as it last said, that have TLSA records.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: g.pyon.example
+    keys:
+      description: The SHA-256 of the SPKI of each.
+      type: list
+      elements: str
+      sample: [8755cdaa8fe24ef16cc0f2c918063185e433faaf1415664911d9e30a924138c4]
+seen:
+  description: What is wrong with the name servers, in sentences; nothing where they were not asked.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 import json
-import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import records
+from ..module_utils import clock, gate, records
 from ..module_utils.errors import DaneError
+from ..module_utils.model import cache_policy
+from ..module_utils.rollover import Rules
+
+
+def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation], list[str]]:
+    """What the name servers of each zone say of the owners that are on record or in the model, and what is wrong with them."""
+    record = records.read(given["path"], given["host"])
+    found: dict[str, records.Observation] = {}
+    wrong: list[str] = []
+    for zone in given["zones"]:
+        owners = {*records.owners(record, zone["name"]), *(entry["owner"] for entry in zone["tlsa_owners"])}
+        seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], timeout=given["timeout"])
+        trouble = "; ".join(seen.held_by[:1]) if seen.state in ("bogus", "unknown") else ""
+        found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble)
+        wrong += seen.held_by
+    return found, wrong
 
 
 def main() -> None:
@@ -103,25 +220,46 @@ def main() -> None:
             "host": {"type": "str", "required": True},
             "zones": {"type": "list", "elements": "dict", "required": True},
             "reports": {"type": "list", "elements": "dict", "default": []},
+            "policy": {"type": "dict", "required": True},
+            "observe": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 30},
+            "time": {"type": "int"},
             "forget": {"type": "list", "elements": "str", "default": []},
+            "roll": {"type": "list", "elements": "str", "default": []},
+            "compromised": {"type": "list", "elements": "str", "default": []},
+            "revoke_now": {"type": "bool", "default": False},
             "path": {"type": "path", "default": "/var/lib/selfhost-dane/record.json"},
         },
         supports_check_mode=True,
     )
-    given = module.params
+    given, begin = module.params, clock.read()
+    policy = given["policy"]
+    roll = {(entry["host"], entry["certificate"]) for zone in given["zones"] for owner in zone["tlsa_owners"] for entry in owner["backends"]
+            if entry["certificate"] in given["roll"]}
+    order = records.Order(frozenset(given["forget"]), frozenset(roll), frozenset(given["compromised"]), given["revoke_now"])
     try:
-        before, after, plans = records.update(given["path"], given["host"], given["zones"], given["reports"],
-                                              given["forget"], int(time.time()), write=not module.check_mode)
+        found, wrong = observations(given) if given["observe"] else ({}, [])
+        now = clock.read()  # not before: what was served then has to count as served
+        controller = None if given["time"] is None else given["time"] + now.boot - begin.boot
+        rules = Rules(cache_policy(policy), policy["key_lifetime"], policy["retire_after"])
+        done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
+                              policy["signature_validity"], now, controller, write=not module.check_mode)
     except DaneError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=before != after,
+        changed=done.changed(),
         diff=[{"before_header": given["path"], "after_header": given["path"],
-               "before": json.dumps(before, indent=1, sort_keys=True) + "\n",
-               "after": json.dumps(after, indent=1, sort_keys=True) + "\n"}],
-        zones=[{**zone, "tlsa": [{"owner": owner, "ttl": entry["ttl"], "records": entry["records"]}
-                                 for owner, entry in sorted(after["zones"][zone["name"]].items())]} for zone in given["zones"]],
-        plans=[f"{owner}: {'; '.join([one.reason, *one.held_by])}" for owners in plans.values() for owner, one in owners.items()])
+               "before": json.dumps(records.lasting(done.before), indent=1, sort_keys=True) + "\n",
+               "after": json.dumps(records.lasting(done.after), indent=1, sort_keys=True) + "\n"}],
+        zones=[{**zone, "tlsa": [{"owner": owner, "ttl": ttl, "records": texts}
+                                 for owner, (texts, ttl) in records.published(done.after, zone["name"]).items()]} for zone in given["zones"]],
+        plans=[f"{owner}: {'; '.join([one.reason, *one.held_by])}" for owner, one in sorted(done.plan.rrsets.items())],
+        steps=[{"host": host, "certificate": certificate, "step": step.kind.replace(" ", "_"), "reason": step.reason, "spki": step.spki,
+                "fingerprint": step.fingerprint, "held_by": list(step.held_by), "not_before": None if step.not_before is None else step.not_before + done.ahead}
+               for (host, certificate), step in sorted(done.plan.steps.items())],
+        published=[{"host": host, "certificate": certificate, "keys": keys}
+                   for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],
+        seen=wrong)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,23 @@ def test_chained_transfers_and_late_signatures_count() -> None:
     assert served_until(history.rrsets[0], history.servers[1], P) == 10 + 3 * EXPIRE
 
 
+def test_the_latest_signature_and_the_largest_expire_stay() -> None:
+    history = observed(start(ONE, TWO), [Answer(ONE, OLD, TTL, SIGNED + 5, 3 * EXPIRE)], P, 5)
+    for later in (observed(history, [Answer(ONE, OLD, TTL, SIGNED, EXPIRE)], P, 6), published(history, OLD, TTL, SIGNED, EXPIRE, 6)):
+        assert (later.rrsets[0].signed_until, later.rrsets[0].expire) == (SIGNED + 5, 3 * EXPIRE)
+    assert published(history, OLD, TTL, SIGNED + 9, EXPIRE, 6).rrsets[0].signed_until == SIGNED + 9
+
+
+def test_what_is_still_published_has_no_end() -> None:
+    history = start(ONE)
+    with pytest.raises(ValueError, match="still publishes"):
+        served_until(history.rrsets[0], history.servers[0], P)
+
+
+def test_with_no_server_known_the_signature_is_the_end() -> None:
+    assert opens(publish(start(), 10)) == Opening(SIGNED + HOLD)
+
+
 def test_no_server_serves_it_longer_than_its_signatures_validate() -> None:
     history = published(named(published(History(), OLD, TTL, 90, EXPIRE, 0), [ONE], (), 0), NEW, TTL, SIGNED, EXPIRE, 10)
     assert opens(history).time == 90 + HOLD
@@ -233,9 +250,9 @@ def test_the_defaults_are_those_that_the_guarantees_name() -> None:
 
 def test_withdrawal_leaves_nothing_published() -> None:
     history = publish(start(ONE, TWO), 10, frozenset())
-    assert [rrset.records for rrset in history.rrsets] == [OLD]
     for now in (20, 120):
         history = both(history, now, frozenset())
+    assert [rrset.records for rrset in history.rrsets] == [OLD]
     assert opens(history) == Opening(120 + HOLD)
 
 

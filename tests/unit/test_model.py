@@ -377,6 +377,15 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("signatures and one ttl", both((("dane_policy", "signature_validity"), 1234801), record("x", "A", "198.51.100.9", ttl=3601)),
      ("must exceed expire 604800 + highest ttl 3601",)),
     ("verify ca", (("dane_verify_ca",), "ca.pem"), ("dane_verify_ca: ca.pem is not a plain absolute path; name a file",)),
+    ("roll", (("dane_roll",), ["g.pyon.exmaple"]), ("dane_roll: there is no certificate g.pyon.exmaple; did you mean g.pyon.example?",)),
+    ("compromised", (("dane_compromised",), "AB" * 32), (f"dane_compromised: {'AB' * 32} is not the SHA-256 of a key; give the 64 hexadecimal digits",)),
+    ("revoke now", (("dane_revoke_now",), "perhaps"), ("dane_revoke_now: perhaps is not a boolean; write true or false",)),
+    ("negative lead", (("dane_policy", "lead"), -1), ("dane_policy, lead: -1 is out of range; give a number from 0",)),
+    ("hops", (("dane_policy", "cache_hops"), 0), ("dane_policy, cache_hops: 0 is out of range; give a number from 1 to 16",)),
+    ("key lifetime", (("dane_policy", "key_lifetime"), "newer"), ("dane_policy, key_lifetime: newer is not a whole number",)),
+    ("key lifetime and hold", (("dane_policy", "key_lifetime"), 356460),
+     ("dane_policy: key_lifetime 356460 seconds is not more than the 356460 that a new key of zone kodama.example has to wait"
+      " (fall_back 90000 + hold 7260 for the TTL 3600 + lead 259200); raise key_lifetime, or write never or 0",)),
     ("forget", (("dane_forget",), ["g.pyon.example"]), ("dane_forget: g.pyon.example is not the owner of a TLSA record; write it as in: _25._tcp.g",)),
     ("timer", (("dane_policy", "timer_interval"), 0), ("dane_policy, timer_interval: 0 is out of range; give a number from 1",)),
     # zones
@@ -557,7 +566,9 @@ def test_the_example_is_the_server_of_the_talk() -> None:
 
     assert vps == {
         "schema": 1, "host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"],
-        "policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600},
+        "policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600, "key_lifetime": 7776000, "retire_after": None,
+                   "lead": 259200, "session": 600, "cache_floor": 300, "cache_hops": 2, "clock_margin": 60, "fall_back": 90000, "ns_ttl": 172800,
+                   "highest_tlsa_ttl": 604800},
         "acme": {"directory": "https://acme-v02.api.letsencrypt.org/directory", "contact": "hostmaster@pyon.example", "ca": ""},
         "resolver": {"root_hints": [], "trust_anchors": [], "insecure_reverse": False},
         "primary_zones": [{
@@ -582,7 +593,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
                  "virtual_users": {}, "forwards": []},
         "pop3": {},
         "verify": {"vantage": "localhost", "ca": ""},
-        "forget": [],
+        "forget": [], "roll": [], "compromised": [], "revoke_now": False,
         "zones": ["pyon.example"],
         "wanted": [{
             "zone": "pyon.example",

@@ -10,72 +10,155 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils import records
+from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, records
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+from ansible_collections.selfhost.dane.plugins.module_utils.records import Observation, Order, Outcome
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Rules
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
 
-A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 OWNER = "_25._tcp.g.pyon.example."
-ZONES = [{"name": "pyon.example", "tlsa_ttl": 3600, "tlsa_owners": [
+ZONES = [{"name": "pyon.example", "tlsa_ttl": 100, "soa": {"expire": 1000}, "tlsa_owners": [
     {"owner": OWNER, "backends": [{"host": "vps", "certificate": "g", "service": "smtp", "port": 25}]}]}]
+RULES = Rules(history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=100, lost_signature=200), 1000)
+VALIDITY = 5000
+NOTHING = Order()
+NS = ("198.51.100.1", "198.51.100.2")
 
 
-def report(host: str = "vps", keys: tuple[str, ...] = (A, B), presents: str = A) -> dict[str, Any]:
+def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, presents: str = "", issued: str = "", since: int = 3,
+           proven: bool = True) -> dict[str, Any]:
     return {"schema": 1, "host": host, "time": 5, "timers": {"renew": True}, "certificates": [{
-        "name": "g", "keys": [{"spki": key, "created": 10 + n, "algorithm": "ecdsa-p256"} for n, key in enumerate(keys)],
-        "live": {"fingerprint": C, "spki": keys[0], "not_after": 99},
-        "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": "198.51.100.10", "spki": presents,
+        "name": "g", "keys": [{"spki": key, "created": 10 + n, "algorithm": "ecdsa-p256",
+                               "certificate": {"fingerprint": D, "not_after": 99} if key == issued else None} for n, key in enumerate(keys)],
+        "live": {"fingerprint": C, "spki": live, "not_after": 99, "since": since, "proven": proven},
+        "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": "198.51.100.10", "spki": presents or live,
                        "fingerprint": C, "error": ""}]}]}
 
 
-def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, forget: tuple[str, ...] = (), now: int = 7,
-           write: bool = True) -> Any:
-    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, list(forget), now, write)
+def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, order: Order = NOTHING, now: int = 7, write: bool = True,
+           answered: tuple[str, ...] | None = None) -> Outcome:
+    """Merge; all name servers answer with the keys `answered` at `now`, or are not asked."""
+    seen = {} if answered is None else {"pyon.example": Observation(NS, answers={OWNER: [
+        history.Answer(address, frozenset(map(spki_record, answered)), 100, now + VALIDITY, 1000) for address in NS]})}
+    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, seen, order, RULES, VALIDITY, clock.Reading(now, now, "a"), now, write)
+
+
+def published(outcome: Outcome) -> Any:
+    return records.published(outcome.after, "pyon.example").get(OWNER)
 
 
 def test_published_once_then_unchanged_then_kept_without_a_report(tmp_path: Path) -> None:
     path = tmp_path / "state" / "record.json"
-    _before, first, _plans = update(path, [report()])
-    assert first["zones"]["pyon.example"][OWNER] == {"records": [f"3 1 1 {A}", f"3 1 1 {B}"], "ttl": 3600, "since": 7}
-    before, again, _plans = update(path, [{**report(), "time": 500}], now=100)
-    assert before == again == first
-    before, silent, _plans = update(path, [], now=200)
-    assert before == silent
+    first = update(path, [report()])
+    assert published(first) == ([f"3 1 1 {A}", f"3 1 1 {B}"], 100) and first.changed()
+    again = update(path, [{**report(), "time": 500}], now=100)
+    assert again.before == again.after == first.after and not again.changed()
+    silent = update(path, [], now=200)
+    assert silent.before == silent.after
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_name_servers_say_is_kept_and_is_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    seen = update(path, [report()], now=50, answered=(A, B))
+    assert not seen.changed() and seen.after["generation"] == 2
+    assert [server["answered"] for server in json.loads(path.read_text())["zones"]["pyon.example"]["servers"]] == [50, 50]
 
 
 def test_check_mode_writes_nothing_and_says_the_same(tmp_path: Path) -> None:
     path = tmp_path / "state" / "record.json"
-    _before, dry, _plans = update(path, [report()], write=False)
+    dry = update(path, [report()], write=False)
     assert not path.parent.exists()
-    assert update(path, [report()])[1] == dry
+    assert update(path, [report()]).after == dry.after
 
 
-def test_a_changed_ttl_is_published_and_dated(tmp_path: Path) -> None:
+def test_a_changed_ttl_is_another_rrset_and_the_old_one_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])
     shorter = copy.deepcopy(ZONES)
     shorter[0]["tlsa_ttl"] = 10
-    after = update(path, [], shorter, now=50)[1]
-    assert after["zones"]["pyon.example"][OWNER]["ttl"] == 10 and after["zones"]["pyon.example"][OWNER]["since"] == 50
-    assert after["generation"] == 2
+    after = update(path, [], shorter, now=50)
+    assert published(after) == ([f"3 1 1 {A}", f"3 1 1 {B}"], 10)
+    old = next(one for one in after.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"] if one["ttl"] == 100)
+    assert old["replaced"] == 50 and old["signed_until"] == 50 + VALIDITY
+    assert after.after["generation"] == 2
 
 
 def test_an_owner_that_left_the_model_stays_until_it_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])
     empty = [{**ZONES[0], "tlsa_owners": []}]
-    _before, after, plans = update(path, [], empty)
-    assert OWNER in after["zones"]["pyon.example"] and "dane_forget" in plans["pyon.example"][OWNER].reason
-    assert OWNER not in update(path, [], empty, forget=(OWNER,))[1]["zones"]["pyon.example"]
+    kept = update(path, [], empty)
+    assert published(kept) and "dane_forget" in kept.plan.rrsets[OWNER].reason
+    gone = update(path, [], empty, Order(forget=frozenset({OWNER})), now=9)
+    assert published(gone) is None and gone.changed()
+    assert [one["replaced"] for one in gone.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"] if one["records"] != [
+        f"3 1 1 {'0' * 64}"]] == [9]  # a cache may hold it yet
+
+
+def step(outcome: Outcome) -> Any:
+    return outcome.plan.steps["vps", "g"]
+
+
+def test_a_key_rolls_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])                                                    # A and B are published
+    assert step(update(path, [report()], now=100, answered=(A, B))).kind == "rest"
+    due = step(update(path, [report()], now=1003, answered=(A, B)))
+    assert (due.kind, due.spki) == ("order", B)                                 # its lifetime is over, and all have had B for long
+    issued = step(update(path, [report(issued=B)], now=1004, answered=(A, B)))
+    assert (issued.kind, issued.spki, issued.fingerprint) == ("deploy", B, D)
+    switched = report(keys=(A, B), live=B, since=1005)
+    assert step(update(path, [switched], now=1006, answered=(A, B))).kind == "make key"
+    more = update(path, [report(keys=(A, B, C), live=B, since=1005)], now=1007, answered=(A, B))
+    assert (step(more).kind, published(more)[0]) == ("publish", [f"3 1 1 {A}", f"3 1 1 {B}", f"3 1 1 {C}"])
+    later = 1005 + history.hold(100, RULES.caches)
+    unproven = update(path, [report(keys=(A, B, C), live=B, since=1005, proven=False)], now=later, answered=(A, B, C))
+    assert f"3 1 1 {A}" in published(unproven)[0]                               # the host may go back to it
+    retired = update(path, [report(keys=(A, B, C), live=B, since=1005)], now=later, answered=(A, B, C))
+    assert published(retired)[0] == [f"3 1 1 {B}", f"3 1 1 {C}"]
+    for moment in range(later + 1, later + 700, 10):
+        gone = update(path, [report(keys=(A, B, C), live=B, since=1005)], now=moment, answered=(B, C))
+        if step(gone).kind == "delete key":
+            break
+    assert step(gone).spki == A and moment >= later + 150 + history.hold(100, RULES.caches) + RULES.caches.lead
+
+
+def test_a_roll_that_is_asked_for_is_remembered_until_another_key_is_live(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    asked = update(path, [report()], order=Order(roll=frozenset({("vps", "g")})), now=999, answered=(A, B))
+    assert asked.after["asked"] == {"vps": {"g": A}}
+    assert step(update(path, [report()], now=999, answered=(A, B))).kind == "order"
+    assert update(path, [report(live=B, since=1005)], now=1006, answered=(A, B)).after["asked"] == {}
+
+
+def test_a_compromised_next_key_leaves_the_rrset_and_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    update(path, [], order=Order(compromised=frozenset({B})), now=8)
+    after = update(path, [report(keys=(A, B, C))], now=9)
+    assert published(after)[0] == [f"3 1 1 {A}", f"3 1 1 {C}"]
+
+
+def test_of_a_zone_that_is_not_on_record_any_rrset_may_be_in_a_cache(tmp_path: Path) -> None:
+    """The record was lost: no key changes before what nobody knows can be in no cache any more."""
+    path = tmp_path / "record.json"
+    update(path, [report(since=-9999)])
+    early = step(update(path, [report(since=-9999)], now=8, answered=(A, B)))
+    assert early.kind == "wait" and early.not_before >= 7 + history.hold(60, RULES.caches) + RULES.caches.lead
+    assert "nothing is known" in early.held_by[0]
 
 
 @pytest.mark.parametrize(("text", "said"), [
     (b"", "is cut or damaged"),
-    (b'{"schema": 1, "host": "vps"', "is cut or damaged"),
-    (b'{"schema": 1, "host": "vps"}', "is cut or damaged"),
+    (b'{"schema": 2, "host": "vps"', "is cut or damaged"),
+    (b'{"schema": 2, "host": "vps"}', "is cut or damaged"),
     (b"[]", "is cut or damaged"),
-    (b'{"schema": 2, "host": "vps", "generation": 1, "zones": {}, "reports": {}}', "has schema 2"),
-    (b'{"schema": 1, "host": "mx2", "generation": 1, "zones": {}, "reports": {}}', "belongs to the host 'mx2'"),
+    (b'{"schema": 3, "host": "vps", "generation": 1, "zones": {}, "reports": {}}', "has schema 3"),
+    (b'{"schema": 2, "host": "mx2", "generation": 1, "zones": {}, "reports": {}}', "belongs to the host 'mx2'"),
 ])
 def test_a_bad_record_is_named_and_left_alone(tmp_path: Path, text: bytes, said: str) -> None:
     path = tmp_path / "record.json"
@@ -93,8 +176,9 @@ def test_a_report_with_something_else_than_a_digest_is_refused(tmp_path: Path) -
 
 def _merge(path: str, number: int) -> None:
     zone = f"z{number}.example"
-    zones = [{"name": zone, "tlsa_ttl": 5, "tlsa_owners": [{"owner": f"_25._tcp.{zone}.", "backends": ZONES[0]["tlsa_owners"][0]["backends"]}]}]
-    records.update(path, "vps", zones, [report()], [], 7, True)
+    owner = {"owner": f"_25._tcp.{zone}.", "backends": ZONES[0]["tlsa_owners"][0]["backends"]}
+    zones = [{"name": zone, "tlsa_ttl": 5, "soa": {"expire": 9}, "tlsa_owners": [owner]}]
+    records.update(path, "vps", zones, [report()], {}, NOTHING, RULES, VALIDITY, clock.Reading(7, 7, "a"), 7, True)
 
 
 def test_two_controllers_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -102,3 +186,21 @@ def test_two_controllers_at_once_lose_nothing(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(8) as pool:
         pool.starmap(_merge, [(path, number) for number in range(24)])
     assert len(json.loads(Path(path).read_text())["zones"]) == 24
+
+
+def test_a_clock_that_is_set_forward_lets_nothing_go_early(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    ahead = records.update(str(path), "vps", ZONES, [report()], {}, NOTHING, RULES, VALIDITY, clock.Reading(10**6, 8, "a"), 8, True)
+    assert step(ahead).kind == "wait" and "clock_margin" in step(ahead).held_by[0]
+    assert published(ahead) and not ahead.changed()
+
+
+def test_the_published_keys_of_each_host_are_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    zones = copy.deepcopy(ZONES)
+    zones[0]["tlsa_owners"][0]["backends"].append({"host": "mx2", "certificate": "g", "service": "smtp", "port": 25})
+    done = update(path, [report(), report("mx2", keys=(C, D), live=C)], zones)
+    assert len(published(done)[0]) == 4
+    assert records.published_keys(done.after, zones) == {("mx2", "g"): [C, D], ("vps", "g"): [A, B]}
+    assert records.published_keys(records.read(str(tmp_path / "none"), "vps"), zones) == {}

@@ -1,99 +1,398 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of an owner's TLSA RRset: first publication and growth."""
+"""The plan: each step with what it waits for, and each case that holds it back."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Presented, plan
-from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
+from ansible_collections.selfhost.dane.plugins.module_utils.history import Answer, History, Policy, hold, lost, named, observed, published
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, Step, plan
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
+A, B, C, D, E = ("a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64)
+P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_ttl=500, lost_ttl=70, lost_expire=700, lost_signature=5000)
+RULES = Rules(P, key_lifetime=10000)
+TTL, EXPIRE, SIGNED = 30, 400, 10**6
+HOLD = 75                                      # hold(TTL, P)
+MAIL, WEB = "_25._tcp.g.", "_443._tcp.g."
+NS = "198.51.100.1"
+VPS = ("vps", "g")
+FP = "f" * 64                                  # the fingerprint of a certificate
+CREATED = {A: 10, B: 20, C: 30, D: 40, E: 50}
 
 
-def seen(spki: str, where: str = "198.51.100.10 port 25", error: str = "") -> Presented:
-    return Presented(where, spki, error)
+def rrset(*keys: str) -> frozenset[object]:
+    return frozenset(spki_record(key) for key in keys)
 
 
-def backend(host: str = "vps", heard: bool = True, keys: tuple[str, ...] = (A, B), renews: bool = True,
-            presented: tuple[Presented, ...] = (seen(A),)) -> Backend:
-    return Backend(host, heard, keys, renews, presented)
+def key(spki: str, certificate: str = "", compromised: bool = False) -> Key:
+    return Key(spki, CREATED[spki], certificate, compromised)
 
 
-def rrset(*keys: str) -> tuple[TLSA, ...]:
-    return tuple(sorted(spki_record(key) for key in keys))
+def seen(spki: str, owner: str = MAIL, endpoint: str = "198.51.100.10 port 25", error: str = "") -> Presented:
+    return Presented(owner, endpoint, spki, error)
 
+
+def backend(*keys: str | Key, host: str = "vps", live: str = A, since: int = 0, heard: bool = True, renews: bool = True,
+            presented: tuple[Presented, ...] | None = None, owners: tuple[str, ...] = (MAIL,)) -> Backend:
+    """A host that presents what is live."""
+    made = tuple(key(one) if isinstance(one, str) else one for one in keys or (A, B))
+    shown = tuple(seen(live, owner) for owner in owners) if presented is None else presented
+    return Backend(host, "g", owners, heard, made, live, since, renews, shown)
+
+
+def owner(*keys: str, before: tuple[str, ...] = (), changed: int = 1000, gone: int | None = None, name: str = MAIL, ttl: int = TTL,
+          wanted: int = TTL, trouble: str = "") -> Owner:
+    """The primary publishes `keys`, and did `before` until `changed`; the name server was seen without that `gone` ago."""
+    history = named(History(), [NS], (), 0)
+    if before:
+        history = published(history, rrset(*before), ttl, SIGNED, EXPIRE, 0)
+    history = published(history, rrset(*keys), ttl, SIGNED, EXPIRE, changed)
+    if gone is not None:
+        for time in (gone - P.fall_back, gone):
+            history = observed(history, [Answer(NS, rrset(*keys), ttl, SIGNED, EXPIRE)], P, time)
+    return Owner(name, wanted, history, trouble)
+
+
+def planned(one: Owner, *backends: Backend, now: int = 5000, rules: Rules = RULES, asked: bool = False,
+            revoke_now: bool = False) -> tuple[RRset, Step]:
+    """The RRset of the owner, and the step of the first backend."""
+    outcome = plan([one], backends, rules, now, frozenset({VPS}) if asked else frozenset(), revoke_now)
+    first = backends[0]
+    return outcome.rrsets[one.name], outcome.steps[first.host, first.certificate]
+
+
+# --- first publication: only when every endpoint is known to match ---
 
 def test_first_publication_is_current_and_next() -> None:
-    assert plan(frozenset(), (backend(),)).records == rrset(A, B)
+    found, step = planned(owner(), backend())
+    assert found == RRset(rrset(A, B), "first publication: every endpoint presents a key that a record stands for")
+    assert step == Step("publish", "its TLSA records are to change first")
 
 
-@pytest.mark.parametrize(("one", "held"), [
-    (backend(heard=False, presented=()), "vps has not reported"),
-    (backend(keys=(A,)), "vps has no next key"),
-    (backend(renews=False), "renewal timer of vps is not active"),
-    (backend(presented=()), "no endpoint that was looked at"),
-    (backend(presented=(seen(A), seen("", "2001:db8::1 port 25", "no STARTTLS"))), "2001:db8::1 port 25 presents no certificate: no STARTTLS"),
-    (backend(presented=(seen(C),)), f"presents the key {C[:16]}..., which no record"),
+@pytest.mark.parametrize(("one", "held", "step"), [
+    (backend(heard=False, presented=()), "vps has not reported in this run", "wait"),
+    (backend(A), "vps has no next key yet", "make key"),
+    (backend(renews=False), "the renewal timer of vps is not active", "wait"),
+    (backend(presented=()), "vps has no endpoint that was looked at", "wait"),
+    (backend(presented=(seen(A, WEB),)), "vps has no endpoint that was looked at", "wait"),
+    (backend(presented=(seen(A), seen("", endpoint="2001:db8::1 port 25", error="no STARTTLS"))),
+     "vps: 2001:db8::1 port 25 presents no certificate: no STARTTLS", "wait"),
+    (backend(presented=(seen(""),)), "vps: 198.51.100.10 port 25 presents no certificate: no TLS", "wait"),
+    (backend(presented=(seen(C),)), f"vps: 198.51.100.10 port 25 presents the key {C[:16]}..., which no record stands for", "wait"),
 ])
-def test_first_publication_is_held_back(one: Backend, held: str) -> None:
-    outcome = plan(frozenset(), (one,))
-    assert outcome.records == ()
-    assert held in " ".join(outcome.held_by)
+def test_first_publication_is_held_back(one: Backend, held: str, step: str) -> None:
+    found, next_step = planned(owner(), one)
+    assert found == RRset(frozenset(), "not published yet: not every endpoint is known to match", (held,))
+    assert next_step.kind == step
+    if one.heard and step == "wait":
+        assert next_step == Step("wait", "its TLSA records are not published yet", held_by=(held,))
 
 
-def test_one_backend_of_two_holds_the_first_publication_back() -> None:
-    outcome = plan(frozenset(), (backend(), backend("mx2", keys=(C, D), presented=(seen("", error="refused"),))))
-    assert outcome.records == () and "mx2" in outcome.held_by[0]
+def test_all_that_holds_the_first_publication_back_is_named() -> None:
+    found, _step = planned(owner(), backend(A, renews=False), backend(C, D, host="mx2", live=C, presented=(seen("", error="refused"),)))
+    assert [text.split(" ")[0] for text in found.held_by] == ["vps", "the", "mx2:"]
 
+
+# --- publish: the union over the backends, heard from or not ---
 
 def test_the_rrset_is_the_union_over_the_backends() -> None:
-    outcome = plan(frozenset(), (backend(), backend("mx2", keys=(C, D), presented=(seen(C),))))
-    assert outcome.records == rrset(A, B, C, D) and not outcome.held_by
+    found, _step = planned(owner(), backend(), backend(C, D, host="mx2", live=C))
+    assert found.records == rrset(A, B, C, D) and not found.held_by
 
 
 def test_published_and_matching_is_left_as_it_is() -> None:
-    outcome = plan(frozenset(rrset(A, B)), (backend(),))
-    assert outcome.records == rrset(A, B) and not outcome.held_by
+    assert planned(owner(A, B), backend())[0] == RRset(rrset(A, B), "published: every backend matches")
 
 
-def test_a_host_that_is_off_keeps_its_records() -> None:
-    published = frozenset(rrset(A, B, C, D))
-    for keys in ((), (C, D)):  # unknown, and remembered
-        outcome = plan(published, (backend(), Backend("mx2", False, keys)))
-        assert frozenset(outcome.records) == published
-        assert "every backend matches" not in outcome.reason and outcome.held_by == ("mx2 has not reported in this run",)
+@pytest.mark.parametrize("known", [(), (C, D)])
+def test_a_host_that_is_off_keeps_its_records_and_is_held(known: tuple[str, ...]) -> None:
+    off = replace(backend(*known, host="mx2", live=C if known else "", heard=False, presented=()), keys=tuple(key(one) for one in known))
+    outcome = plan([owner(A, B, C, D)], [backend(), off], RULES, 5000)
+    assert outcome.rrsets[MAIL] == RRset(rrset(A, B, C, D), "kept as it is published", ("mx2 has not reported in this run",))
+    assert outcome.steps["mx2", "g"] == Step("wait", "the host has not reported in this run, and nothing of it changes")
+    assert outcome.steps[VPS].kind == "rest", "and the others go on"
 
 
-def test_a_new_next_key_is_added_and_nothing_is_dropped() -> None:
-    outcome = plan(frozenset(rrset(A, B)), (backend(keys=(B, C), presented=(seen(B),)),))
-    assert outcome.records == rrset(A, B, C)
+def test_the_live_key_of_a_host_that_is_off_comes_back() -> None:
+    assert planned(owner(C, D), backend(), backend(E, host="mx2", live=E, heard=False))[0].records == rrset(A, B, C, D, E)
+
+
+def test_a_new_next_key_is_added() -> None:
+    found, step = planned(owner(A, B), backend(A, B, C, live=B, since=4990))
+    assert found == RRset(rrset(A, B, C), "a key is added: every backend goes on to match")
+    assert step == Step("publish", "its TLSA records are to change first")
+
+
+def test_one_next_key_is_published_and_no_spare_one() -> None:
+    assert planned(owner(A, B), backend(A, B, C))[0].records == rrset(A, B)
+
+
+def test_what_was_published_before_is_published_again() -> None:
+    found, step = planned(owner(A, B, before=(A, B, C)), backend(A, B, C, live=B, since=4990))
+    assert found.records == rrset(A, B, C) and step.kind == "publish"
+
+
+def test_a_spare_key_that_is_published_stays_so() -> None:
+    assert planned(owner(A, B, C), backend(A, B, C))[0].records == rrset(A, B, C)
 
 
 def test_a_mismatch_freezes_the_rrset_and_is_named() -> None:
-    outcome = plan(frozenset(rrset(A, B)), (backend(keys=(A, B, C), presented=(seen(D),)),))
-    assert outcome.records == rrset(A, B) and "which no record stands for" in outcome.held_by[0]
+    held = f"vps: 198.51.100.10 port 25 presents the key {D[:16]}..., which no record stands for"
+    found, step = planned(owner(A, B), backend(A, B, C, live=B, presented=(seen(D),)))
+    assert found == RRset(rrset(A, B), "kept as it is published: not every backend is known to match", (held,))
+    assert step.kind == "rest"
 
 
-def test_a_presented_key_of_the_host_that_was_lost_from_the_rrset_comes_back() -> None:
-    outcome = plan(frozenset(rrset(C, D)), (backend(),))
-    assert frozenset(rrset(A, B)) <= frozenset(outcome.records)
+def test_an_endpoint_of_another_owner_does_not_freeze_this_one() -> None:
+    assert not planned(owner(A, B), backend(presented=(seen(A), seen(D, WEB))))[0].held_by
 
 
-keys = st.lists(st.sampled_from([A, B, C, D]), max_size=3, unique=True).map(tuple)
-presenteds = st.lists(st.sampled_from([A, B, C, D, ""]).map(seen), max_size=3).map(tuple)
-backends = st.lists(st.builds(Backend, st.sampled_from(["vps", "mx2"]), st.booleans(), keys, st.booleans(), presenteds),
-                    min_size=1, max_size=3).map(tuple)
+def test_what_nobody_is_known_to_have_stays() -> None:
+    assert planned(owner(A, B, E), backend())[0].records == rrset(A, B, E)
 
 
-@given(st.frozensets(st.sampled_from([A, B, C, D]).map(spki_record)), backends)
-def test_never_removes_and_never_publishes_what_does_not_match(published: frozenset[TLSA], many: tuple[Backend, ...]) -> None:
-    outcome = plan(published, many)
-    records = frozenset(outcome.records)
-    assert published <= records
-    if records != published:
-        for one in many:
-            for endpoint in one.presented if one.heard else ():
-                assert endpoint.spki and spki_record(endpoint.spki) in records
-    assert plan(records, many).records == outcome.records  # idempotent
+def test_another_ttl_is_published_although_no_record_changes() -> None:
+    found, step = planned(owner(A, B, wanted=60), backend())
+    assert found.records == rrset(A, B) and step.kind == "publish"
+
+
+def test_nothing_changes_while_the_zone_is_in_trouble() -> None:
+    one = owner(A, B, trouble="it does not validate")
+    found, step = planned(one, backend(A, B, C, live=B))
+    assert found == RRset(rrset(A, B), "kept as it is published: it does not validate", ("it does not validate",))
+    assert step == Step("wait", "nothing of its zone may change now", held_by=("it does not validate",))
+
+
+def test_a_key_waits_for_all_owners_that_share_it() -> None:
+    one = backend(A, B, owners=(MAIL, WEB), presented=(seen(A), seen(A, WEB)))
+    for outcome, step in ((plan([owner(A, B), owner(A, name=WEB)], [one], RULES, DUE), "publish"),
+                          (plan([owner(A, B), owner(name=WEB)], [replace(one, presented=(seen(A),))], RULES, DUE), "wait")):
+        assert outcome.steps[VPS].kind == step
+
+
+def test_what_holds_the_records_is_said_with_the_change_of_the_ttl_too() -> None:
+    found, step = planned(owner(A, B, wanted=60), backend(presented=(seen(D),)))
+    assert step.kind == "publish" and step.held_by == found.held_by != ()
+
+
+def test_trouble_of_one_owner_holds_the_key_that_it_shares() -> None:
+    outcome = plan([owner(A, B), owner(A, B, name=WEB, trouble="bogus")], [backend(A, owners=(MAIL, WEB))], RULES, 5000)
+    assert outcome.steps[VPS].held_by == ("bogus",)
+
+
+# --- make a next key: only if there is no usable one ---
+
+@pytest.mark.parametrize(("keys", "live", "kind"), [
+    ((A,), A, "make key"),
+    ((A, B), A, "rest"),
+    ((A, B), B, "make key"),                   # the old key is never next, or two keys would take turns
+    ((A, key(B, compromised=True)), A, "make key"),
+])
+def test_a_next_key_is_made(keys: tuple[str | Key, ...], live: str, kind: str) -> None:
+    names = tuple(one if isinstance(one, str) else one.spki for one in keys if isinstance(one, str) or not one.compromised)
+    assert planned(owner(*names), backend(*keys, live=live, since=4990))[1].kind == kind
+
+
+def test_a_host_without_a_certificate_waits_for_its_own_run() -> None:
+    step = planned(owner(A, B), backend(A, B, live=""))[1]
+    assert step == Step("wait", "it has no live certificate with a key of its own disk; the next run orders one, or says what is wrong")
+
+
+# --- order and deploy: only when no cache holds what the next key does not match ---
+
+DUE = 20000
+READY = DUE - P.lead - HOLD                    # when the last server must have been seen without the old RRset
+DEPLOY = Step("deploy", "its key has been live for its lifetime; no cache holds records that the next one does not match", B, FP)
+
+
+def test_a_key_in_its_time_rests() -> None:
+    assert planned(owner(A, B), backend(since=5000), now=14999)[1] == Step("rest", "its key is in its time", not_before=15000)
+    assert planned(owner(A, B), backend(since=5000), now=15000)[1].kind == "order"
+
+
+def test_no_key_is_rolled_by_the_clock_where_the_operator_does_not_want_it() -> None:
+    rules = Rules(P, key_lifetime=None)
+    assert planned(owner(A, B), backend(), rules=rules)[1] == Step("rest", "its key is kept until the operator asks for another")
+    assert planned(owner(A, B), backend(), rules=rules, asked=True)[1] == Step(
+        "order", "the operator asks for another key; no cache holds records that the next one does not match", B)
+
+
+def test_with_a_certificate_the_next_key_goes_live() -> None:
+    assert planned(owner(A, B), backend(A, key(B, FP)), now=DUE)[1] == DEPLOY
+    assert planned(owner(A, B), backend(A, B), now=DUE)[1] == replace(DEPLOY, kind="order", fingerprint="")
+
+
+@pytest.mark.parametrize(("gone", "now", "opens"), [(READY, DUE, True), (READY, DUE - 1, False), (READY + 1, DUE, False)])
+def test_a_scheduled_roll_waits_for_hold_and_lead(gone: int, now: int, opens: bool) -> None:
+    step = planned(owner(A, B, before=(A,), gone=gone), backend(A, key(B, FP)), now=now)[1]
+    assert step == (DEPLOY if opens else Step(
+        "wait", "its key has been live for its lifetime, and caches may hold records that the next one does not match", B,
+        not_before=gone + HOLD + P.lead))
+
+
+def test_a_server_that_was_not_seen_is_named() -> None:
+    step = planned(owner(A, B, before=(A,), changed=DUE - 100), backend(A, key(B, FP)), now=DUE)[1]
+    assert step.kind == "wait" and step.held_by == (f"{NS} may still serve the RRset 3 1 1 aaaaaaaa..",)
+    assert step.not_before == DUE - 100 + EXPIRE + HOLD + P.lead
+
+
+def test_the_slowest_owner_counts() -> None:
+    owners = [owner(A, B), owner(A, B, name=WEB, before=(A,), gone=READY + 1)]
+    for order in (owners, owners[::-1]):
+        assert plan(order, [backend(A, key(B, FP), owners=(MAIL, WEB))], RULES, DUE).steps[VPS].not_before == DUE + 1
+
+
+def test_a_lost_history_is_waited_for() -> None:
+    one = owner(A, B)
+    step = planned(replace(one, history=lost(one.history, P, DUE)), backend(A, key(B, FP)), now=DUE)[1]
+    assert step.kind == "wait" and step.not_before == DUE + P.lost_expire + hold(P.lost_ttl, P) + P.lead
+
+
+@pytest.mark.parametrize(("spki", "what"), [(B, f"the key {B[:16]}..."), ("", "no certificate")])
+def test_an_endpoint_that_presents_something_else_is_mended_first(spki: str, what: str) -> None:
+    step = planned(owner(A, B), backend(A, key(B, FP), presented=(seen(A), seen(spki, endpoint="v6"))), now=DUE)[1]
+    assert step == Step("wait", "its key has been live for its lifetime, and an endpoint has to be mended first", B,
+                        held_by=(f"v6 presents {what}, not what is live",))
+
+
+# --- emergencies ---
+
+def test_a_compromised_key_is_left_at_once_if_the_next_is_eligible() -> None:
+    stolen = backend(key(A, compromised=True), key(B, FP))
+    reason = "its current key is compromised; no cache holds records that the next one does not match"
+    assert planned(owner(A, B, before=(A,), gone=2000), stolen, now=2000 + HOLD)[1] == Step("deploy", reason, B, FP)
+    assert planned(owner(A, B, before=(A,), gone=2000), stolen, now=2000 + HOLD - 1)[1].not_before == 2000 + HOLD
+    mended = replace(stolen, presented=(seen(A), seen("", endpoint="v6")))
+    assert planned(owner(A, B), mended)[1].kind == "deploy", "and no endpoint is waited for"
+
+
+def test_where_the_next_key_is_burnt_too_the_operator_chooses() -> None:
+    burnt = backend(key(A, compromised=True), key(B, compromised=True), key(C, FP))
+    found, step = planned(owner(A, B), burnt)
+    assert found.records == rrset(A, C) and step.kind == "publish"
+    one = owner(A, C, before=(A, B), changed=5000)
+    assert planned(one, burnt)[1].kind == "wait"
+    assert planned(one, burnt, revoke_now=True)[1].kind == "deploy"
+    assert planned(one, backend(A, B, key(C, FP)), revoke_now=True, asked=True, now=5001)[1].kind != "deploy", "only in an emergency"
+
+
+def test_a_compromised_key_is_retired_as_soon_as_nobody_presents_it() -> None:
+    keys = (key(A, compromised=True), key(B), key(C))
+    assert planned(owner(A, B, C), backend(*keys, live=B, since=5000))[0] == RRset(rrset(B, C), "a key is retired: no endpoint presents it")
+    assert planned(owner(A, B, C), backend(*keys, live=B, since=5000, presented=(seen(A),)))[0].records == rrset(A, B, C)
+
+
+# --- retire: presented by no backend, and the delay has passed ---
+
+@pytest.mark.parametrize(("rules", "since", "retired"), [
+    (RULES, 5000 - HOLD, True), (RULES, 5000 - HOLD + 1, False),
+    (Rules(P, retire_after=200), 4800, True), (Rules(P, retire_after=200), 4801, False),
+    (Rules(P, retire_after=0), 5000, True),
+])
+def test_the_old_key_is_retired_after_its_delay(rules: Rules, since: int, retired: bool) -> None:
+    found, _step = planned(owner(A, B, C), backend(A, B, C, live=B, since=since), rules=rules)
+    assert found.records == (rrset(B, C) if retired else rrset(A, B, C))
+    assert found.reason == ("a key is retired: no endpoint presents it" if retired else "published: every backend matches")
+
+
+@pytest.mark.parametrize("presented", [
+    (),                                        # nobody looked
+    (seen(B), seen(A, endpoint="v6")),         # a service was not restarted
+    (seen(B), seen("", endpoint="v6")),        # or was not seen
+    (seen(B), seen(B, WEB), seen("", WEB, "v6")),
+    (seen(B),),                                # nobody looked at the other owner
+])
+def test_a_key_that_may_be_presented_is_not_retired(presented: tuple[Presented, ...]) -> None:
+    one = backend(A, B, C, live=B, presented=presented, owners=(MAIL, WEB))
+    assert planned(owner(A, B, C), one)[0].records == rrset(A, B, C)
+
+
+def test_while_a_service_was_not_restarted_or_not_seen_keys_are_added_all_the_same() -> None:
+    for presented in ((seen(B), seen(A, endpoint="v6")), (seen(B), seen("", endpoint="v6"))):
+        for before in ((A, B), (A,)):
+            found, _step = planned(owner(*before), backend(A, B, C, live=B, presented=presented))
+            assert found == RRset(rrset(A, B, C), "a key is added: every backend goes on to match")
+
+
+def test_a_key_of_a_host_that_another_presents_is_not_retired() -> None:
+    other = backend(D, E, host="mx2", live=D, presented=(seen(A),))
+    assert planned(owner(A, B, C, D, E), backend(A, B, C, live=B), other)[0].records == rrset(A, B, C, D, E)
+
+
+def test_each_backend_retires_its_own_keys_only() -> None:
+    found, _step = planned(owner(A, B, C, D), backend(A, B, C, live=B), backend(D, E, host="mx2", live=D))
+    assert found.records == rrset(B, C, D, E), "the first of two has switched"
+
+
+# --- delete a private key: only when no cache, not even a stale one, can hold its record ---
+
+def test_a_key_is_deleted_when_no_cache_can_hold_its_record() -> None:
+    one = owner(B, C, before=(A, B, C), gone=2000)
+    opens = 2000 + HOLD + P.lead
+    assert planned(one, backend(A, B, C, live=B), now=opens)[1] == Step("delete key", "it is not used any more, and no cache can hold its record", A)
+    assert planned(one, backend(A, B, C, live=B), now=opens - 1)[1].kind == "rest"
+
+
+def test_no_key_is_deleted_that_may_be_needed() -> None:
+    assert planned(owner(A, B), backend(A, B, C))[1].kind == "rest", "a spare one"
+    assert planned(owner(B, C), backend(B, key(C), live=B))[1].kind == "rest"
+    assert plan([], [backend(owners=())], RULES, 5000).steps[VPS].kind == "rest", "one that no owner has a record of"
+    assert plan([], [backend(owners=())], RULES, 5000, frozenset({VPS})).steps[VPS].kind == "order", "and it can be rolled"
+    shared = plan([owner(B, C), owner(A, B, C, name=WEB)],
+                  [backend(A, B, C, live=B, owners=(MAIL, WEB), presented=(seen(B), seen(A, WEB)))], RULES, 5000)
+    assert shared.steps[VPS].kind == "rest", "another owner has its record"
+
+
+def test_a_burnt_key_that_was_never_live_is_deleted() -> None:
+    step = planned(owner(A, C), backend(A, key(B, compromised=True), C))[1]
+    assert (step.kind, step.spki) == ("delete key", B)
+
+
+# --- the defaults ---
+
+def test_what_is_not_said_is_taken_as_the_least() -> None:
+    assert Rules() == Rules(Policy(), 90 * 86400, None)
+    assert Key(A, 1) == Key(A, 1, "", False)
+    assert Backend("vps", "g", (), True) == Backend("vps", "g", (), True, (), "", 0, False, ())
+
+
+# --- what must hold of any plan ---
+
+SPKI = st.sampled_from([A, B, C, D, ""])
+KEYS = st.lists(st.builds(key, st.sampled_from([A, B, C, D]), st.sampled_from(["", FP]), st.booleans()), max_size=4,
+                unique_by=lambda one: one.spki).map(lambda keys: tuple(sorted(keys, key=lambda one: one.created)))
+PRESENTED = st.lists(st.builds(seen, SPKI, st.sampled_from([MAIL, WEB])), max_size=3).map(tuple)
+BACKENDS = st.lists(st.builds(Backend, st.sampled_from(["vps", "mx2"]), st.just("g"), st.sampled_from([(MAIL,), (MAIL, WEB)]), st.booleans(), KEYS,
+                              SPKI, st.integers(0, 9000), st.booleans(), PRESENTED), min_size=1, max_size=3)
+PUBLISHED = st.sets(st.sampled_from([A, B, C, D, E]), max_size=4).map(sorted)
+OWNERS = st.tuples(st.builds(lambda keys, before, gone, trouble: owner(*keys, before=tuple(before), gone=gone, trouble=trouble), PUBLISHED, PUBLISHED,
+                             st.none() | st.just(1200), st.sampled_from(["", "bogus"])),
+                   st.builds(lambda keys: owner(*keys, name=WEB), PUBLISHED))
+
+
+def after(one: Owner, outcome: Plan, now: int) -> Owner:
+    return replace(one, history=published(one.history, outcome.rrsets[one.name].records, one.ttl, SIGNED, EXPIRE, now))
+
+
+@given(OWNERS, BACKENDS, st.booleans(), st.booleans())
+def test_what_is_published_matches_what_is_presented_and_is_published_once(owners: tuple[Owner, Owner], backends: list[Backend], asked: bool,
+                                                                           revoke_now: bool) -> None:
+    outcome = plan(owners, backends, RULES, 5000, frozenset({VPS} if asked else ()), revoke_now)
+    for one in owners:
+        records = outcome.rrsets[one.name].records
+        if records == one.published():
+            continue
+        for host in (host for host in backends if one.name in host.owners):
+            for endpoint in host.presented:
+                assert endpoint.owner != one.name or not endpoint.spki or spki_record(endpoint.spki) in records
+            if not host.heard:
+                assert not rrset(*(a.spki for a in host.keys)) & one.published() - records
+    again = plan([after(one, outcome, 5000) for one in owners], backends, RULES, 5000, frozenset({VPS} if asked else ()), revoke_now)
+    assert [found.records for found in again.rrsets.values()] == [found.records for found in outcome.rrsets.values()]
+    for host in backends:
+        step = outcome.steps[host.host, host.certificate]
+        assert step.kind in ("wait", "make key", "publish", "rest", "order", "deploy", "delete key")
