@@ -5,6 +5,9 @@
 #   make demo-down  take it away again
 #   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
+#   make rolls      the long form (ten minutes): ten keys roll by renew.yml in the lab, and DANE clients look all the time
+#   make simulate   the long form: every strategy in every simulated world, and a table of what went wrong
+#   make mutants    small faults in the rules of the rollover, one by one: the tests must see each; goes on where it stopped
 #   make bench      what it takes, as ratios measured in one run; leaves no lab
 #
 # Each line is a command that a person can type, after: . .venv/bin/activate
@@ -29,7 +32,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills bench lock clean
+.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills rolls simulate mutants bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -132,6 +135,12 @@ simulation: setup
 sanity: setup
 	tests/run-sanity
 
+simulate: setup
+	python tests/simulation/simulate.py
+
+mutants: setup
+	python tests/mutation/mutants.py
+
 molecule: setup
 	molecule test --all
 
@@ -141,6 +150,9 @@ integration: setup
 
 kills: setup
 	python -m pytest -s tests/integration/kills.py
+
+rolls: setup
+	ROLLS=10 python -m pytest -s tests/integration/test_8_rollover.py
 
 # Alone on the machine, or the ratios are those of chance.
 bench: setup

@@ -7,6 +7,7 @@ What a server serves is known here; the watcher knows only what it is told, and 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.selfhost.dane.plugins.module_utils import history
@@ -17,11 +18,10 @@ Records = frozenset[TLSA]
 
 @dataclass(frozen=True)
 class Zone:
-    """One version of the zone: the owner's RRset, its TTL, until when it is signed (seconds)."""
+    """One version of the zone: the RRset of each owner with its TTL, and until when all are signed (seconds)."""
 
     serial: int
-    records: Records
-    ttl: int
+    rrsets: Mapping[str, tuple[Records, int]]
     signed_until: int
 
 
@@ -71,13 +71,16 @@ class World:
     now: int = 0
     primary: Zone | None = None
     servers: list[Server] = field(default_factory=list)
-    served: dict[tuple[Records, int], int] = field(default_factory=dict)
+    served: dict[tuple[str, Records, int], int] = field(default_factory=dict)
     signed_at: int = 0
 
-    def publish(self, records: Records, ttl: int) -> None:
-        """The primary has a new zone."""
+    def publish(self, owner: str, records: Records, ttl: int) -> None:
+        """The primary has a new zone, in which `owner` has `records`."""
+        self._sign({**(self.primary.rrsets if self.primary else {}), owner: (records, ttl)})
+
+    def _sign(self, rrsets: Mapping[str, tuple[Records, int]]) -> None:
         serial = self.primary.serial + 1 if self.primary else 1
-        self.primary, self.signed_at = Zone(serial, records, ttl, self.now + self.validity), self.now
+        self.primary, self.signed_at = Zone(serial, rrsets, self.now + self.validity), self.now
         for server in self.servers:
             server.fetch_at = self.now + self.rng.randint(0, self.faults.lag_seconds)
 
@@ -92,17 +95,22 @@ class World:
         self.now += 1
         assert self.primary
         if self.now - self.signed_at >= self.resign:
-            self.publish(self.primary.records, self.primary.ttl)
+            self._sign(self.primary.rrsets)
         if self.rng.random() < self.faults.change:
-            self._change()
+            self.change()
         for server in self.servers:
             self._live(server)
             zone = self.serves(server)
-            asked = server.removed is None or self.now <= server.removed + self.policy.ns_ttl
-            if zone and zone.records and asked:
-                self.served[zone.records, zone.ttl] = self.now
+            if zone and self.asked(server):
+                for owner, (records, ttl) in zone.rrsets.items():
+                    if records:
+                        self.served[owner, records, ttl] = self.now
 
-    def _change(self) -> None:
+    def asked(self, server: Server) -> bool:
+        """Whether a cache may still ask it."""
+        return server.removed is None or self.now <= server.removed + self.policy.ns_ttl
+
+    def change(self) -> None:
         """Add a name server, or remove one that no other transfers from."""
         named = [server for server in self.servers if server.removed is None]
         leaves = [server for server in named if server not in [other.upstream for other in named]]
@@ -111,6 +119,12 @@ class World:
         elif len(named) < 5:
             self.add(f"198.51.100.{len(self.servers) + 10}", self.rng.choice([None, *named]))
 
+    def restart(self, server: Server) -> None:
+        """It has what it last wrote, and asks for what is newer."""
+        server.zone, server.fetch_at = server.disk, self.now + self.rng.randint(0, self.faults.lag_seconds)
+        if not self.faults.revives:
+            server.contact = server.disk_contact
+
     def _live(self, server: Server) -> None:
         faults, chance = self.faults, self.rng.random
         if chance() < faults.silence:
@@ -118,9 +132,7 @@ class World:
         if chance() < faults.cut:
             server.cut_until = self.now + self.rng.randint(1, faults.cut_seconds)
         if chance() < faults.restart:
-            server.zone, server.fetch_at = server.disk, self.now + self.rng.randint(0, faults.lag_seconds)
-            if not faults.revives:
-                server.contact = server.disk_contact
+            self.restart(server)
         source = self.primary if server.upstream is None else self.serves(server.upstream)
         if server.cut_until <= self.now and source:
             newer = server.zone is None or source.serial > server.zone.serial
@@ -141,8 +153,8 @@ class World:
             return None
         return server.zone
 
-    def answers(self) -> list[history.Answer]:
-        """What the watcher is told now."""
+    def answers(self, owner: str) -> list[history.Answer]:
+        """What the watcher is told of `owner` now."""
         told = []
         for server in self.servers:
             zone = self.serves(server)
@@ -151,5 +163,6 @@ class World:
                 above = server.upstream
                 while above:
                     depth, above = depth + 1, above.upstream
-                told.append(history.Answer(server.address, zone.records, zone.ttl, zone.signed_until, depth * self.expire))
+                records, ttl = zone.rrsets.get(owner, (frozenset(), 0))
+                told.append(history.Answer(server.address, records, ttl, zone.signed_until, depth * self.expire))
         return told

@@ -1,0 +1,363 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who rolls the keys of a fleet: ours, which does what plan() says, and the strategies that people use, each bad in its way."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.selfhost.dane.plugins.module_utils import history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils.history import History
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Owner, Plan, Step
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
+from fleet import EXPIRE, RULES, VALIDITY, Fleet, Host, issuer_record
+
+NAME = "pyon.example"                          # of each host's certificate
+RUN = 120                                      # seconds that a run takes at the most
+
+# All that plan() has said to anybody: the kinds of steps, and the sentences.
+said_kinds: set[str] = set()
+said: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the primary remembers on its disk."""
+
+    histories: dict[str, History] = field(default_factory=dict)
+    heard: dict[str, Backend] = field(default_factory=dict)
+    generation: int = 0
+
+
+class Controller:
+    """Ours.  The parts of it are what the bad ones do otherwise."""
+
+    rules = RULES
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.disk = Record()
+        self.older = self.disk                 # a backup of the record
+        self.generation = 0                    # what the hosts have seen of the record's
+        self.drift = 0                         # how far the controller's clock is behind
+        self.known_from = -10**9               # the history is whole from then on
+        assert fleet.world.primary
+        for owner, (records, ttl) in fleet.world.primary.rrsets.items():
+            self.disk.histories[owner] = history.published(History(), records, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
+
+    def clock(self) -> int:
+        """Seconds that have passed for sure."""
+        if self.fleet.rng.random() < self.fleet.troubles.drift:
+            self.drift += 1
+        return self.fleet.now - self.drift
+
+    def lose(self) -> None:
+        self.disk = Record()
+        self.fleet.counts["lost records"] += 1
+
+    def restore(self) -> None:
+        self.disk = self.older
+        self.fleet.counts["restored records"] += 1
+
+    def run(self) -> Iterator[str]:
+        """One run; it yields before each effect."""
+        fleet = self.fleet
+        reachable = [host for host in fleet.hosts if fleet.now >= host.unheard_until]
+        for host in reachable:
+            for endpoint in host.endpoints:
+                if endpoint.presents != host.live:
+                    yield f"restart {endpoint.address} of {host.name}"
+                    fleet.restart(host, endpoint)
+        now = self.clock()
+        record = self.look(now)
+        yield "write what was seen"
+        self.write(record)
+        owners, backends = self.owners(record), self.backends(record)
+        asked = frozenset((host.name, NAME) for host in fleet.hosts if host.asked)
+        plan = self.decide(owners, backends, now, asked)
+        for owner in owners:
+            wanted = plan.rrsets[owner.name].records
+            if not owner.same(wanted) and not owner.trouble and (wanted or owner.published()):
+                yield f"write that {owner.name} changes"
+                self.write(replace(self.disk, histories={
+                    **self.disk.histories, owner.name: self.published(self.disk.histories[owner.name], wanted, owner.ttl)}))
+                yield f"publish {owner.name}"
+                self.publish(owner, wanted)
+        for host in reachable:
+            yield from self.carry_out(host, plan.steps[host.name, NAME])
+
+    def look(self, now: int) -> Record:
+        """The record after a look at the primary, at all name servers, and at the hosts."""
+        world = self.fleet.world
+        assert world.primary
+        whole = self.disk.generation >= self.generation
+        histories = {}
+        for owner, (records, ttl) in world.primary.rrsets.items():
+            known = self.disk.histories.get(owner, History())
+            if not whole:
+                known = self.unknown(known, now)
+            known = history.named(known, self.addresses(), (), now)
+            known = history.published(known, records, ttl, world.primary.signed_until, EXPIRE, now)
+            known = history.observed(known, self.answers(owner), self.rules.caches, now)
+            histories[owner] = self.kept(known, now)
+        if not whole:
+            self.known_from = self.fleet.now
+            for host in self.fleet.hosts:
+                host.waited = 0
+        heard = dict(self.disk.heard)
+        for host in self.fleet.hosts:
+            report = self.fleet.report(host)
+            if report:
+                heard[host.name] = self.reported(report)
+        return Record(histories, heard, max(self.disk.generation, self.generation) + 1)
+
+    def write(self, record: Record) -> None:
+        if self.fleet.rng.random() < 0.02:
+            self.older = self.disk
+        self.disk, self.generation = record, record.generation
+
+    def owners(self, record: Record) -> list[Owner]:
+        fleet = self.fleet
+        trouble = "the zone does not validate" if fleet.now < fleet.bogus_until else ""
+        return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble) for owner, known in record.histories.items()
+                if any(owner in host.owners for host in fleet.hosts)]
+
+    def backends(self, record: Record) -> list[Backend]:
+        fleet, found = self.fleet, []
+        for host in fleet.hosts:
+            backend = record.heard.get(host.name, Backend(host.name, NAME, host.owners, False))
+            keys = tuple(replace(key, compromised=key.spki in fleet.compromised) for key in backend.keys)
+            found.append(replace(backend, keys=keys, heard=backend.heard and fleet.now >= host.unheard_until))
+        return found
+
+    def published(self, known: History, records: frozenset[TLSA], ttl: int) -> History:
+        """Written before the zone is: until then, and for the time of a run, it may be signed anew as it is."""
+        primary = self.fleet.world.primary
+        assert primary
+        owner = next(owner for owner, one in self.disk.histories.items() if one is known)
+        now = self.clock()
+        known = history.published(known, *primary.rrsets[owner], self.fleet.now + VALIDITY + RUN, EXPIRE, now)
+        return history.published(known, records, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now)
+
+    def publish(self, owner: Owner, records: frozenset[TLSA]) -> None:
+        fleet = self.fleet
+        if not owner.published():
+            fleet.counts["first publications"] += 1
+            if any(endpoint.presents is None for host in fleet.hosts for endpoint in host.endpoints if endpoint.owner == owner.name):
+                fleet.wrong.append(f"2 at {fleet.now}: {owner.name} is published, and an endpoint has no TLS")
+        fleet.counts["publications"] += 1
+        fleet.world.publish(owner.name, records, owner.ttl)
+
+    def carry_out(self, host: Host, step: Step) -> Iterator[str]:
+        fleet = self.fleet
+        following = next((key for key in host.keys if key.spki == step.spki), None)
+        if step.kind == "make key":
+            yield f"make a key of {host.name}"
+            fleet.make_key(host)
+        elif step.kind == "order" and following:
+            yield f"order for {host.name}"
+            following.certificate = fleet.order(following, host)
+        elif step.kind == "deploy" and following and following.certificate:
+            yield f"switch {host.name}"
+            if fleet.now < self.known_from + RULES.caches.lead and not fleet.compromised:
+                fleet.wrong.append(f"7 at {fleet.now}: {host.name} rolls although the history was lost at {self.known_from}")
+            fleet.go_live(host, following)
+            for endpoint in host.endpoints:
+                yield f"restart {endpoint.address} of {host.name} after the switch"
+                fleet.restart(host, endpoint)
+        elif step.kind == "delete key" and following:
+            yield f"delete a key of {host.name}"
+            fleet.delete_key(host, following)
+
+    # --- what the bad strategies do otherwise ---
+
+    def addresses(self) -> list[str]:
+        """The name servers as parent and zone name them."""
+        return [server.address for server in self.fleet.world.servers if server.removed is None]
+
+    def answers(self, owner: str) -> Iterable[history.Answer]:
+        return self.fleet.world.answers(owner)
+
+    def unknown(self, known: History, now: int) -> History:
+        """The history where the record was lost, or an older one is in its place."""
+        return history.lost(known, self.rules.caches, now)
+
+    def kept(self, known: History, now: int) -> History:
+        return history.pruned(known, self.rules.caches, now)
+
+    def reported(self, backend: Backend) -> Backend:
+        return backend
+
+    def believed(self, known: History) -> History:
+        return known
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = rollover.plan(owners, backends, self.rules, now, asked, self.fleet.now < self.fleet.revoke_until)
+        for rrset in plan.rrsets.values():
+            said.update((rrset.reason, *rrset.held_by))
+        for step in plan.steps.values():
+            said_kinds.add(step.kind)
+            said.update((step.reason, *step.held_by))
+        return plan
+
+
+def without_later(plan: Plan, backends: list[Backend]) -> dict[str, rollover.RRset]:
+    """Its RRsets without the keys that are not live yet."""
+    later = {spki_record(key.spki) for one in backends for key in one.later()}
+    return {owner: replace(rrset, records=rrset.records - later) for owner, rrset in plan.rrsets.items()}
+
+
+def at_once(step: Step, backend: Backend, now: int, asked: bool) -> Step:
+    """`step`, and where a roll is due the order or the switch without any wait."""
+    later = backend.later()
+    if not later or not (asked or now >= backend.since + RULES.key_lifetime):  # type: ignore[operator]
+        return step
+    return Step("deploy" if later[0].certificate else "order", "now", later[0].spki, later[0].certificate)
+
+
+class Script(Controller):
+    """1. The script of the talk: publish old and new, and restart at once."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = super().decide(owners, backends, now, asked)
+        due = [one for one in backends if (one.host, NAME) in asked or now >= one.since + RULES.key_lifetime]  # type: ignore[operator]
+        others = [one for one in backends if one not in due]
+        steps = {(one.host, NAME): at_once(plan.steps[one.host, NAME], one, now, (one.host, NAME) in asked) for one in backends}
+        return Plan(without_later(plan, others), steps)
+
+
+class Clock(Controller):
+    """2. Wait by the clock from the moment of publication; no server is asked."""
+
+    def believed(self, known: History) -> History:
+        rrsets = tuple(replace(rrset, seen={"nobody": history.Seen(gone=rrset.replaced)}) for rrset in known.rrsets)
+        return History((history.Server("nobody"),), rrsets)
+
+
+class OneServer(Controller):
+    """3. Ask one server only."""
+
+    def addresses(self) -> list[str]:
+        return super().addresses()[:1]
+
+
+class OwnRollover(Controller):
+    """4. dehydrated's own rollover: the next key is used up by an order that fails, and the next order is for a new one."""
+
+    def carry_out(self, host: Host, step: Step) -> Iterator[str]:
+        following = next((key for key in host.keys if key.spki == step.spki), None)
+        if step.kind != "order" or following is None:
+            yield from super().carry_out(host, step)
+            return
+        yield f"order for {host.name}"
+        following.certificate = self.fleet.order(following, host)
+        if following.certificate is None:
+            host.keys.remove(following)
+            self.fleet.make_key(host)
+            following = host.keys[-1]
+            while following.certificate is None:
+                yield f"order again for {host.name}"
+                following.certificate = self.fleet.order(following, host)
+        yield from super().carry_out(host, Step("deploy", "ordered", following.spki))
+
+
+class TodaysTTL(Controller):
+    """5. A hold computed from the TTL of today."""
+
+    def believed(self, known: History) -> History:
+        ttl = next((rrset.ttl for rrset in known.rrsets if rrset.replaced is None), 0)
+        return replace(known, rrsets=tuple(replace(rrset, ttl=min(ttl, rrset.ttl)) for rrset in known.rrsets))
+
+
+class NoLeadNoFallBack(Controller):
+    """6. Nothing is waited for stale caches, and a server that was seen without an RRset will not fall back to it."""
+
+    rules = replace(RULES, caches=replace(RULES.caches, lead=0, fall_back=0))
+
+
+class SwitchFirst(Controller):
+    """7. Switch, then publish."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = super().decide(owners, backends, now, asked)
+        rrsets = without_later(plan, backends)
+        steps = {(one.host, NAME): at_once(plan.steps[one.host, NAME], one, now, (one.host, NAME) in asked) for one in backends}
+        return Plan(rrsets, steps)
+
+
+class FutureIssuer(Controller):
+    """8. The 2 1 1 of the issuer to come is added, and not that of today's."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = super().decide(owners, backends, now, asked)
+        future = {issuer_record(self.fleet.issuer(self.fleet.now) + 1)}
+        rrsets = {}
+        for owner, rrset in plan.rrsets.items():
+            keys = frozenset(record for record in rrset.records if record.usage == 3)
+            rrsets[owner] = replace(rrset, records=keys | future if keys else keys)
+        return Plan(rrsets, plan.steps)
+
+
+class Never(Controller):
+    """9. Never roll."""
+
+    rules = replace(RULES, key_lifetime=None)
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        return super().decide(owners, backends, now, frozenset())
+
+
+class ForEver(Controller):
+    """9. Wait for ever on a silent server."""
+
+    def kept(self, known: History, now: int) -> History:
+        return known
+
+    def believed(self, known: History) -> History:
+        return replace(known, rrsets=tuple(replace(rrset, signed_until=10**9, expire=10**9) for rrset in known.rrsets))
+
+
+class AsIfNothing(Controller):
+    """10. Go on after the record was lost as if nothing had been."""
+
+    def unknown(self, known: History, now: int) -> History:
+        return known
+
+
+class FirstOfTwo(Controller):
+    """11. Retire the old keys when the first backend has switched."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = super().decide(owners, backends, now, asked)
+        rrsets = dict(plan.rrsets)
+        for owner, rrset in rrsets.items():
+            mine = [(one, one.current()) for one in backends if owner in one.owners and one.later()]
+            newest = max((one.since for one, _current in mine), default=0)
+            old = {spki_record(current.spki) for one, current in mine if current and one.since < newest}
+            if newest > 0:
+                rrsets[owner] = replace(rrset, records=rrset.records - old)
+        return Plan(rrsets, plan.steps)
+
+
+class FourOnly(Controller):
+    """12. Look at the IPv4 addresses only."""
+
+    def reported(self, backend: Backend) -> Backend:
+        return replace(backend, presented=tuple(seen for seen in backend.presented if ":" not in seen.endpoint))
+
+
+BAD: dict[str, type[Controller]] = {
+    "1 the talk's script": Script,
+    "2 by the clock": Clock,
+    "3 one server": OneServer,
+    "4 dehydrated's rollover": OwnRollover,
+    "5 today's TTL": TodaysTTL,
+    "6 no lead, no D": NoLeadNoFallBack,
+    "7 switch, then publish": SwitchFirst,
+    "8 future issuer": FutureIssuer,
+    "9 never": Never,
+    "9 for ever": ForEver,
+    "10 lost, as if nothing": AsIfNothing,
+    "11 first of two": FirstOfTwo,
+    "12 IPv4 only": FourOnly,
+}

@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys roll by plan() in worlds full of trouble and no invariant is broken; each bad strategy breaks the one that it should.
+
+The invariants, by the numbers with which `Fleet.wrong` names them: 0 the account of caches is right; 1 no cache within the promise
+holds what a presented key does not match; 2 TLS where there are records; 3 no expired certificate; 4 no key is deleted too early;
+5 renewals in time, and every wait ends; 6 nothing goes back; 7 what is not known is taken at its worst.
+"""
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+from functools import cache
+
+import pytest
+from ansible_collections.selfhost.dane.plugins.module_utils import history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils.history import History
+from controllers import BAD, RUN, Controller, said, said_kinds
+from fleet import POLICY, TIMER, Fleet, Troubles, live_through
+from servers import Faults
+from worlds import BITES, WORLDS, live
+
+SEEDS = 2
+
+
+@cache
+def ours(world: str, seed: int) -> Fleet:
+    return live(world, seed, caches=True)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_invariant_is_broken(world: str) -> None:
+    for seed in range(SEEDS):
+        fleet = ours(world, seed)
+        assert not fleet.wrong, f"seed {seed}: {fleet.wrong[:3]}"
+    fleets = [ours(world, seed) for seed in range(SEEDS)]
+    assert sum(fleet.counts["rolls"] for fleet in fleets) >= 6, "and keys do roll"
+    assert all(fleet.counts["samples"] >= 1000 for fleet in fleets), "and caches are asked"
+
+
+def test_what_should_go_wrong_in_the_worlds_did() -> None:
+    for world, counts in {"CA down": ["failed orders"], "lost records": ["lost records", "restored records"], "emergencies": ["emergencies"],
+                          "first publication": ["first publications"], "calm": ["deleted keys", "renewals"]}.items():
+        for count in counts:
+            assert any(ours(world, seed).counts[count] for seed in range(SEEDS)), count
+    assert any(ours("emergencies", seed).exposed for seed in range(SEEDS)), "an emergency costs something"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_strategy_breaks_what_it_should_and_ours_does_not(name: str) -> None:
+    world, invariant = BITES[name]
+    for seed in range(10):
+        wrong = live(world, seed, BAD[name]).wrong
+        if any(text.startswith(f"{invariant} ") for text in wrong):
+            assert not ours(world, seed).wrong
+            return
+    pytest.fail(f"{name} breaks nothing in the world {world}")
+
+
+# --- every wait ends ---
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_a_calm_world_a_roll_that_is_asked_for_takes_no_longer_than_the_waits_add_up_to(seed: int) -> None:
+    fleet = Fleet(f"asked {seed}", Faults(), Troubles())
+    controller = Controller(fleet)
+    live_through(fleet, controller, 1500)
+    run = 3 * TIMER                            # at most, between the beginnings of two
+    bound = Faults().lag_seconds + POLICY.fall_back + history.hold(20, POLICY) + POLICY.lead + 8 * run
+    for host in fleet.hosts:
+        before = host.live[0].number
+        host.asked = True
+        asked = fleet.now
+        while host.asked and fleet.now < asked + 10 * bound:
+            live_through(fleet, controller, 1)
+        assert fleet.now - asked <= bound and host.live[0].number == before + 1
+        assert len(host.keys) <= 4, "and old keys are deleted"
+    assert not fleet.wrong
+
+
+# --- a crash between any two effects (invariant 6) ---
+
+def settled(fleet: Fleet, controller: Controller) -> object:
+    """What is on disk, published and presented when runs change nothing any more.  No time passes."""
+    states: list[object] = []
+    for _run in range(12):
+        for _effect in controller.run():
+            pass
+        assert fleet.world.primary
+        states.append(([([(key.number, key.certificate is not None) for key in host.keys], host.live[0].number,
+                         [endpoint.presents and endpoint.presents[0].number for endpoint in host.endpoints]) for host in fleet.hosts],
+                       fleet.world.primary.rrsets))
+        if states[-1] in states[:-1]:
+            return states[-1]
+    return pytest.fail(f"runs change things for ever: {states}")
+
+
+def test_a_run_that_died_before_any_of_its_effects_is_taken_up_by_the_next_one() -> None:
+    died: set[str] = set()
+    for world in ("first publication", "crashes", "emergencies", "all at once"):
+        faults, troubles, hosts = WORLDS[world]
+        fleet = Fleet(f"{world} dies", faults, troubles, hosts)
+        controller = Controller(fleet)
+        while fleet.now < 4000:
+            live_through(fleet, controller, 61)
+            still = copy.deepcopy(controller)  # and its fleet with it; the CA is up, and nothing is lost
+            still.fleet.ca_up_from, still.fleet.troubles, still.fleet.world.faults = 0, Troubles(), Faults()
+            whole = copy.deepcopy(still)
+            want = settled(whole.fleet, whole)
+            for crash in range(100):
+                one = copy.deepcopy(still)
+                run = one.run()
+                done = list(zip(range(crash + 1), run))  # noqa: B905
+                run.close()
+                if len(done) <= crash:
+                    break                      # there was no such effect
+                died.add(done[-1][1].split(" ")[0])
+                assert settled(one.fleet, one) == want, f"{world} at {fleet.now}, before {done[-1][1]}"
+    assert died == {"write", "publish", "make", "order", "switch", "restart", "delete"}
+
+
+# --- every branch of plan() ---
+
+def reasons() -> set[str]:
+    """The pieces of text in what plan() may say, of a few words each."""
+    tree = ast.parse(inspect.getsource(rollover))
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+                  and isinstance(node.body[0], ast.Expr)}
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            and id(node) not in docstrings and len(node.value.split()) > 2}
+
+
+def test_plan_has_given_every_reason_and_taken_every_step() -> None:
+    for world in WORLDS:
+        for seed in range(SEEDS):
+            ours(world, seed)
+    live("calm", 0, BAD["9 never"])            # an operator who wants no rolls by the clock is told so
+    kinds = {"make key", "publish", "order", "deploy", "delete key", "wait", "rest"}
+    print(f"steps taken: {', '.join(sorted(said_kinds))}; reasons given: {len(reasons())}")
+    assert said_kinds == kinds
+    assert not {reason for reason in reasons() if not any(reason in text for text in said)}
+    assert len(reasons()) > 20
+
+
+# --- what is written down must be true ---
+
+def test_plan_is_idempotent_when_its_rrsets_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = 0
+
+    class Twice(Controller):
+        def decide(self, owners, backends, now, asked):  # type: ignore[no-untyped-def]
+            nonlocal checked
+            plan = super().decide(owners, backends, now, asked)
+            assert plan == super().decide(owners, backends, now, asked)
+            after = [rollover.Owner(owner.name, owner.ttl, self.after(owner, plan, now), owner.trouble) for owner in owners]
+            again = rollover.plan(after, backends, self.rules, now, asked)
+            assert [rrset.records for rrset in again.rrsets.values()] == [rrset.records for rrset in plan.rrsets.values()]
+            checked += 1
+            return plan
+
+        def after(self, owner: rollover.Owner, plan: rollover.Plan, now: int) -> History:
+            return history.published(owner.history, plan.rrsets[owner.name].records, owner.ttl, now + RUN, 0, now)
+
+    live("all at once", 0, Twice)
+    live("first publication", 0, Twice)
+    assert checked > 100

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worlds in which keys are rolled, each full of one kind of trouble, and which strategy breaks what in which of them."""
+from __future__ import annotations
+
+from controllers import Controller
+from fleet import Fleet, Troubles, live_through
+from servers import Faults
+
+SECONDS = 6000
+
+# name: faults of the name servers, other troubles, hosts (0: 1 to 3 by chance)
+WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
+    "calm": (Faults(), Troubles(), 0),
+    "first publication": (Faults(lag_seconds=60), Troubles(unpublished=True, unheard=0.001, probe_loss=0.1, crash=0.05), 0),
+    "slow servers": (Faults(lag_seconds=200), Troubles(ask=0.003, compromise=0.0003), 0),
+    "silent servers": (Faults(silence=0.004, silence_seconds=900, cut=0.002, cut_seconds=900, loss=0.2), Troubles(ask=0.003, compromise=0.0005), 0),
+    "dead servers": (Faults(silence=0.0005, silence_seconds=9000, cut=0.0005, cut_seconds=9000), Troubles(), 0),
+    "falling back": (Faults(restart=0.01, write_seconds=120), Troubles(ask=0.003, compromise=0.0003), 0),
+    "changing servers": (Faults(change=0.01, lag_seconds=60), Troubles(ask=0.003), 0),
+    "TTL changes": (Faults(), Troubles(ttl=0.004, ttls=(5, 20, 60, 300), ask=0.005, compromise=0.0003), 0),
+    "CA down": (Faults(), Troubles(ca_down=0.004, cut_short=0.2), 0),
+    "lost records": (Faults(silence=0.001), Troubles(lose=0.02, restore=0.01, ask=0.003), 0),
+    "crashes": (Faults(restart=0.001), Troubles(crash=0.15, cut_short=0.3, stop=0.02, drift=0.2, ask=0.003), 0),
+    "several backends": (Faults(), Troubles(unheard=0.002, ask=0.002), 3),
+    "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),
+    "foreign certificates": (Faults(), Troubles(foreign=0.002, probe_loss=0.1, ask=0.002), 0),
+    "emergencies": (Faults(silence=0.001, restart=0.002), Troubles(compromise=0.001, both=0.3, revoke_now=0.3), 0),
+    "all at once": (Faults(silence=0.002, cut=0.001, restart=0.004, loss=0.2, lag_seconds=60, write_seconds=120, change=0.003),
+                    Troubles(ca_down=0.002, unheard=0.001, cut_short=0.2, probe_loss=0.1, crash=0.05, stop=0.01, lose=0.002, restore=0.002,
+                             ask=0.001, compromise=0.0002, both=0.3, revoke_now=0.3, ttl=0.001, bogus=0.0005, drift=0.1, late=0.2), 0),
+}
+
+# strategy: the world that bites it, and the invariant that it breaks there
+BITES = {
+    "1 the talk's script": ("calm", 1),
+    "2 by the clock": ("silent servers", 1),
+    "3 one server": ("silent servers", 1),
+    "4 dehydrated's rollover": ("CA down", 1),
+    "5 today's TTL": ("TTL changes", 1),
+    "6 no lead, no D": ("falling back", 1),
+    "7 switch, then publish": ("calm", 1),
+    "8 future issuer": ("calm", 1),
+    "9 never": ("calm", 5),
+    "9 for ever": ("dead servers", 5),
+    "10 lost, as if nothing": ("lost records", 7),
+    "11 first of two": ("several backends", 1),
+    "12 IPv4 only": ("late restarts", 1),
+}
+
+
+def live(world: str, seed: int, strategy: type[Controller] = Controller, caches: bool = False, seconds: int = SECONDS) -> Fleet:
+    """A fleet that has lived in `world`, its keys rolled by `strategy`; the same for the same `seed`."""
+    faults, troubles, hosts = WORLDS[world]
+    fleet = Fleet(f"{world} {seed}", faults, troubles, hosts, caches)
+    live_through(fleet, strategy(fleet), seconds)
+    return fleet
