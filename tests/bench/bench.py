@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure against something of the same machine and minute, so that only ratios count: `make bench`.
 
-With letters as arguments only those: a (unchanged), b (ten hosts), c (certificates), d (blank host), e (gate).  Ends with status 1
+With letters as arguments only those: a (unchanged), b (ten hosts), c (certificates), d (blank host), e (gate), f (nothing to renew).  Ends with status 1
 where a ratio is over its limit.  What is measured is said in docs/benchmarks.md.
 """
 from __future__ import annotations
@@ -213,11 +213,25 @@ def e() -> Ratio:
     return Ratio("tlsa_gate_info, 1,000 owners, 4 addresses", task - nothing, "dig, one by one", end - begin, 10, faster=True)
 
 
+def f() -> Ratio:
+    """renew.yml where nothing is due, on the host that does everything."""
+    ready()
+    good(playbook("selfhost.dane.renew"))
+    pings = [{"name": f"Ping {number}", "ansible.builtin.ping": {}} for number in range(10)]
+
+    def nothing_due() -> None:
+        done = good(playbook("selfhost.dane.renew"))
+        assert done.total("changed") == 0, done.output
+
+    run, base = in_turn(nothing_due, lambda: play(pings, gather_facts=True))
+    return Ratio("renew.yml, nothing due", run, "facts and 10 pings, same host", base, 2)
+
+
 def main(letters: str) -> int:
     """Measure, and print the table."""
     lab("up", VPS, HOME, PEER, ACME, ROOTNS, seconds=900)
     good(playbook("tests/lab/lab.yml"))
-    rows = [measure() for letter, measure in (("d", d), ("a", a), ("c", c), ("e", e), ("b", b)) if letter in letters]
+    rows = [measure() for letter, measure in (("d", d), ("a", a), ("c", c), ("e", e), ("f", f), ("b", b)) if letter in letters]
     print(f"\n{'what':42}{'seconds':>9}  {'against':42}{'seconds':>9}{'ratio':>8}  limit")
     for row in rows:
         print(f"{row.what:42}{row.seconds:9.2f}  {row.base:42}{row.base_seconds:9.2f}{row.ratio:8.1f}  "
@@ -226,4 +240,4 @@ def main(letters: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("".join(sys.argv[1:]) or "abcde"))
+    sys.exit(main("".join(sys.argv[1:]) or "abcdef"))

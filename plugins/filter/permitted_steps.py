@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host may do, from what the primaries of its zones plan."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+DOING = ("make_key", "order", "deploy", "delete_key")
+
+
+def permitted_steps(primaries: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, str]]:
+    """The steps of `host`, as tls_certificates takes them.
+
+    A certificate whose names lie in the zones of several primaries moves only where all of them plan the same.
+    """
+    try:
+        plans: dict[str, list[tuple[str, str, str]]] = {}
+        for primary in primaries:
+            zones = primary["ansible_facts"]["dane"]["primary_zones"]
+            mine = {entry["certificate"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
+                    if entry["host"] == host}
+            planned = {step["certificate"]: (step["step"], step["spki"], step["fingerprint"])
+                       for step in primary.get("tlsa_planned", {}).get("steps", ()) if step["host"] == host}
+            for certificate in mine:
+                plans.setdefault(certificate, []).append(planned.get(certificate, ("wait", "", "")))
+    except (KeyError, TypeError) as error:
+        raise AnsibleFilterError(f"permitted_steps takes the variables of primaries, with tlsa_planned: {error!r}") from error
+    return [{"certificate": certificate, "step": kinds[0][0], "spki": kinds[0][1], "fingerprint": kinds[0][2]}
+            for certificate, kinds in sorted(plans.items()) if len(set(kinds)) == 1 and kinds[0][0] in DOING]
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"permitted_steps": permitted_steps}

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan for people: where each key is on its way, what holds it back, and what comes when."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders a certificate for its next key",
+          "deploy": "goes over to its next key", "delete_key": "deletes a key that it has done with"}
+SHOWN = 6  # of what holds it back
+
+
+def rollover_lines(steps: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lines of text: for each certificate of each host its phase, the reason, what holds it back, and not before when."""
+    try:
+        lines = []
+        for step in steps:
+            when = ""
+            if step["not_before"] is not None:
+                when = time.strftime(f", {'until' if step['step'] == 'rest' else 'not before'} %Y-%m-%d %H:%M:%S UTC", time.gmtime(step["not_before"]))
+            lines.append(f"{step['host']}, {step['certificate']}: {PHASES[step['step']]}: {step['reason']}{when}")
+            lines += [f"  held back: {text}" for text in step["held_by"][:SHOWN]]
+            if len(step["held_by"]) > SHOWN:
+                lines.append(f"  and {len(step['held_by']) - SHOWN} more")
+    except (KeyError, TypeError) as error:
+        raise AnsibleFilterError(f"rollover_lines takes the steps that selfhost.dane.tlsa_rrsets returned: {error!r}") from error
+    return lines
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"rollover_lines": rollover_lines}

@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys roll by renew.yml, with policy times in seconds, and no DANE client meets a key that it cannot verify.
+
+`make rolls` rolls ten times instead of once.
+"""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab_client import ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, alter_zone, good, on, playbook, site, tlsa, verify, wait_for
+
+POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
+          "cache_floor": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": 5, "highest_tlsa_ttl": 10}
+FAST = ("-e", json.dumps({"dane_policy": POLICY}),
+        "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": 10, "expire": 600, "mx": {MX: 10}}}}))
+KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))
+ROLLS = int(os.environ.get("ROLLS", "1"))
+KEYS = f"/var/lib/selfhost-dane/certificates/{MX}/keys"
+LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -outform der | sha256sum | cut -c-64"
+STOP = "/run/dane-peers-stop"
+
+
+def renew(*arguments: str) -> Run:
+    """Run renew.yml with the short times."""
+    return playbook("selfhost.dane.renew", *FAST, *arguments)
+
+
+@contextmanager
+def peers() -> Iterator[list[dict[str, Any]]]:
+    """DANE clients on the peer, as long as this is open; after that the list has all that they saw."""
+    seen: list[dict[str, Any]] = []
+    command = [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800", PEER, "python3", "-", ZONE, f"{MX},{ZONE}", ",".join(ADDRESSES[VPS])]
+    script = Path(__file__).with_name("dane_peers.py")
+    with script.open() as stream, subprocess.Popen(command, stdin=stream, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield seen
+        finally:
+            on(PEER, f"touch {STOP}")
+            assert process.stdout
+            seen += [json.loads(line) for line in process.stdout]
+
+
+@pytest.fixture(scope="module")
+def fast(converged: None) -> Iterator[None]:
+    """The hosts with policy times of seconds.  The record goes: it has the long times that were assumed when it was made."""
+    on(VPS, "rm /var/lib/selfhost-dane/record.json")
+    good(site(*FAST))
+    yield
+    good(site())
+
+
+def until_another_key_is_live(most: int = 30) -> list[str]:
+    """Run renew.yml again and again until the live key is another; what it said each time."""
+    old, said = on(VPS, LIVE), []
+    while on(VPS, LIVE) == old:
+        assert len(said) < most, "\n".join(said)
+        said.append(good(renew()).output)
+    return said
+
+
+def test_keys_roll_step_by_step_and_no_peer_notices(fast: None) -> None:
+    live, runs = [on(VPS, LIVE)], []
+    with peers() as seen:
+        for _roll in range(ROLLS):
+            runs += until_another_key_is_live()
+            live.append(on(VPS, LIVE))
+    assert len(set(live)) == ROLLS + 1
+    wrong = [look for look in seen if not look["good"]]
+    unreachable = [look for look in wrong if "refused" in look["said"]]              # while sendmail and apache restart
+    print(f"{len(runs)} runs, {ROLLS} rolls, {len(seen)} looks, {len(unreachable)} refused while a service restarted, "
+          f"{len(wrong) - len(unreachable)} DANE failures")
+    assert len(seen) > 100 and wrong == unreachable, [look for look in wrong if look not in unreachable]
+    assert any(f"{VPS}, {MX}: waits: " in said for said in runs)  # it did not go at once
+    good(verify(*FAST))
+
+
+def test_the_old_key_is_deleted_once_no_cache_can_hold_it(fast: None) -> None:
+    for _run in range(20):
+        keys = on(VPS, f"ls {KEYS}").split()
+        if len(keys) == 2:
+            break
+        good(renew(*KEEP))
+    published = {record.split()[3] + "".join(record.split()[4:]) for record in tlsa(MX, 25)}
+    assert len(keys) == 2 and {key.split("-")[1].removesuffix(".pem").upper() for key in keys} == published
+    copies = on(VPS, f"cat /var/lib/selfhost-dane/certificates/{MX}/versions/*/privkey.pem | grep -c BEGIN").strip()
+    assert int(copies) <= 2
+
+
+def test_nothing_due_changes_nothing(fast: None) -> None:
+    for _run in range(20):  # the other certificate may be on its way
+        if good(renew(*KEEP)).total("changed") == 0:
+            break
+    done = good(renew(*KEEP))
+    assert done.total("changed") == 0 and "in order: its key is kept until the operator asks for another" in " ".join(done.output.split()), done.output
+
+
+def test_the_clients_see_it_where_no_record_matches(fast: None) -> None:
+    """What a roll without a wait would do to them; else their silence above says nothing."""
+    with peers() as seen:
+        alter_zone(r"s/(TLSA.3 1 1 )[0-9a-f]{8}/\100000000/")
+        look = f"posttls-finger -c -l dane -L summary {ZONE}"
+        wait_for(lambda: "Verified" not in on(PEER, look, check=False), "a DANE sender refuses the host", 30)
+        begin = on(PEER, "date +%s")
+        wait_for(lambda: int(on(PEER, "date +%s")) > int(begin) + 5, "the clients have looked again", 30)
+    assert {look["kind"] for look in seen if not look["good"]} == {"smtp", MX, ZONE}

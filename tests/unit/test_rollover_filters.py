@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the plans of the primaries to the steps of a host, and to text."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.selfhost.dane.plugins.filter.permitted_steps import permitted_steps
+from ansible_collections.selfhost.dane.plugins.filter.rollover_lines import rollover_lines
+
+A, B = "a" * 64, "b" * 64
+
+
+def zone(certificate: str = "g", owner: str = "_25._tcp.g.") -> dict[str, Any]:
+    return {"tlsa_owners": [{"owner": owner, "backends": [{"host": "vps", "certificate": certificate}, {"host": "mx2", "certificate": certificate}]}]}
+
+
+def step(kind: str = "deploy", spki: str = A, host: str = "vps", certificate: str = "g", **more: Any) -> dict[str, Any]:
+    return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": B, "reason": "so", "held_by": [], "not_before": None,
+            **more}
+
+
+def primary(*steps: dict[str, Any], zones: tuple[dict[str, Any], ...] = (zone(),), reached: bool = True) -> dict[str, Any]:
+    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}}, **({"tlsa_planned": {"steps": list(steps)}} if reached else {})}
+
+
+TAKEN = [{"certificate": "g", "step": "deploy", "spki": A, "fingerprint": B}]
+
+
+@pytest.mark.parametrize(("primaries", "wanted"), [
+    ([primary(step(), step(host="mx2", spki=B))], TAKEN),
+    ([primary(step()), primary(zones=(zone("other"),), reached=False)], TAKEN),      # has no name of this certificate
+    ([primary(step()), primary(step())], TAKEN),
+    ([primary(step()), primary(step(spki=B))], []),
+    ([primary(step()), primary(step("wait"))], []),
+    ([primary(step()), primary(reached=False)], []),                                 # not reached: it may hold it back
+    ([primary(step()), {"ansible_facts": {"dane": {"primary_zones": [zone()]}}, "tlsa_planned": {"failed": True}}], []),
+    ([primary(step("rest"))], []),
+    ([primary(step("publish"))], []),
+    ([primary()], []),
+    ([], []),
+])
+def test_a_step_is_taken_where_all_primaries_plan_it(primaries: list[dict[str, Any]], wanted: list[dict[str, str]]) -> None:
+    assert permitted_steps(primaries, "vps") == wanted
+
+
+def test_lines_say_phase_reason_obstacles_and_time() -> None:
+    held = [f"198.51.100.{number} may still serve it" for number in range(9)]
+    lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
+    assert lines[0] == "vps, g: in order: so, until 2026-11-18 11:06:40 UTC"
+    assert lines[1:3] == ["vps, g: waits: so", "  held back: 198.51.100.0 may still serve it"] and lines[-1] == "  and 3 more"
+
+
+@pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: rollover_lines([{}])])
+def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="takes the"):
+        broken()
