@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import DaneError, printable
-from .history import Policy, hold
+from .history import hold
+from .rollover import make_rules
 from .tls_client import SERVICES
 from .x509 import ALGORITHMS
 from .zone import HOST_LABEL, LABEL, is_host_name, quote
@@ -1335,12 +1336,6 @@ def _judge_delegations(judge: _Judge, zone: Zone, made: list[Record]) -> None:
         judge.say(where, f"the name lies in {top}, which {zone.name} delegates to others", "move it to that zone, or delete the NS records of it")
 
 
-def cache_policy(policy: Mapping[str, Any]) -> Policy:
-    """What is assumed of caches and name servers, from `dane_policy`.  Of what is not on record the worst is assumed."""
-    return Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
-                  policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"])
-
-
 def _judge_policy(judge: _Judge, model: Model) -> None:
     validity, renewal, interval = (model.policy[key] for key in ("signature_validity", "signature_renewal", "timer_interval"))
     left = validity - renewal - interval  # of the oldest signature that the timer can leave
@@ -1351,7 +1346,7 @@ def _judge_policy(judge: _Judge, model: Model) -> None:
                       f"expire {zone.expire} + highest ttl {highest} = {zone.expire + highest} of zone {zone.name}",
                       "raise signature_validity, or lower signature_renewal, timer_interval, expire or the ttl")
         lifetime, fall_back, lead = (model.policy[key] for key in ("key_lifetime", "fall_back", "lead"))
-        wait = fall_back + hold(zone.tlsa_ttl, cache_policy(model.policy)) + lead  # at the least, from a key's publication to its use
+        wait = fall_back + hold(zone.tlsa_ttl, make_rules(model.policy).caches) + lead  # at the least, from a key's publication to its use
         if lifetime and lifetime <= wait:
             judge.say("dane_policy", f"key_lifetime {lifetime} seconds is not more than the {wait} that a new key of zone {zone.name} has to wait"
                       f" (fall_back {fall_back} + hold {wait - fall_back - lead} for the TTL {zone.tlsa_ttl} + lead {lead})",

@@ -18,8 +18,9 @@ All times are unix seconds, all durations seconds.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .history import History, Opening, Policy, Records, forgotten, hold, opening
 from .tlsa import spki_record
@@ -36,6 +37,13 @@ class Rules:
     caches: Policy = field(default_factory=Policy)
     key_lifetime: int | None = 90 * 86400
     retire_after: int | None = None
+
+
+def make_rules(policy: Mapping[str, Any]) -> Rules:
+    """The rules from `dane_policy` with all its defaults.  Of what is not on record the worst is assumed."""
+    caches = Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
+                    policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"])
+    return Rules(caches, policy["key_lifetime"], policy["retire_after"])
 
 
 @dataclass(frozen=True)

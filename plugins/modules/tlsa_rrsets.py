@@ -196,8 +196,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import clock, gate, records
 from ..module_utils.errors import DaneError
-from ..module_utils.model import cache_policy
-from ..module_utils.rollover import Rules
+from ..module_utils.rollover import make_rules
 
 
 def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation], list[str]]:
@@ -241,8 +240,7 @@ def main() -> None:
         found, wrong = observations(given) if given["observe"] else ({}, [])
         now = clock.read()  # not before: what was served then has to count as served
         controller = None if given["time"] is None else given["time"] + now.boot - begin.boot
-        rules = Rules(cache_policy(policy), policy["key_lifetime"], policy["retire_after"])
-        done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
+        done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, make_rules(policy),
                               policy["signature_validity"], now, controller, write=not module.check_mode)
     except DaneError as error:
         module.fail_json(msg=str(error))

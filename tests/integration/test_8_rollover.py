@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,10 +75,12 @@ def test_keys_roll_step_by_step_and_no_peer_notices(fast: None) -> None:
             live.append(on(VPS, LIVE))
     assert len(set(live)) == ROLLS + 1
     wrong = [look for look in seen if not look["good"]]
-    unreachable = [look for look in wrong if "refused" in look["said"]]              # while sendmail and apache restart
+    # while sendmail and apache restart; STARTTLS that is not offered is none of these
+    unreachable = [look for look in wrong if re.search("refused|lost connection|reset by peer|timed out", look["said"])]
     print(f"{len(runs)} runs, {ROLLS} rolls, {len(seen)} looks, {len(unreachable)} refused while a service restarted, "
           f"{len(wrong) - len(unreachable)} DANE failures")
-    assert len(seen) > 100 and wrong == unreachable, [look for look in wrong if look not in unreachable]
+    assert wrong == unreachable, [look for look in wrong if look not in unreachable]
+    assert len(seen) > 100 and len(unreachable) < len(seen) / 10
     assert any(f"{VPS}, {MX}: waits: " in said for said in runs)  # it did not go at once
     good(verify(*FAST))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils.history import Answer, History, Policy, hold, lost, named, observed, published
-from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, Step, plan
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, Step, make_rules, plan
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -396,3 +396,11 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
     for host in backends:
         step = outcome.steps[host.host, host.certificate]
         assert step.kind in ("wait", "make key", "publish", "rest", "order", "deploy", "delete key")
+
+
+def test_the_rules_follow_from_the_policy_of_the_model() -> None:
+    names = ("lead", "session", "cache_floor", "cache_hops", "clock_margin", "fall_back", "ns_ttl", "highest_tlsa_ttl", "signature_validity",
+             "key_lifetime", "retire_after")
+    rules = make_rules({name: number for number, name in enumerate(names)})
+    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8), 9, 10)
+    assert (rules.caches.floor, rules.caches.hops, rules.caches.margin, rules.caches.fall_back, rules.caches.ns_ttl) == (2, 3, 4, 5, 6)
