@@ -14,7 +14,7 @@ from kills import complete, killed_site
 from lab_client import HOME, VPS, blank, good, on, site
 
 SEED = 9
-SAMPLE = 3
+SAMPLE = 2
 COUNT = 55  # changed tasks of a run on blank hosts, at the least
 
 
