@@ -105,6 +105,10 @@ class History:
     servers: tuple[Server, ...] = ()
     rrsets: tuple[RRset, ...] = ()
 
+    def current(self) -> RRset | None:
+        """The RRset that the primary publishes."""
+        return next((rrset for rrset in self.rrsets if rrset.replaced is None), None)
+
 
 @dataclass(frozen=True)
 class Opening:

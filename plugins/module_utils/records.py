@@ -209,10 +209,10 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     for zone in zones:
         after: dict[str, History] = {}
         for owner, one in past[zone["name"]].items():
-            published_now = Owner(owner, 0, one).published()
-            if owner not in wanted and published_now:
+            current = one.current()
+            if owner not in wanted and current:
                 rrsets[owner] = RRset(frozenset(), "removed, as the operator wants") if owner in order.forget else RRset(
-                    published_now, f"kept although the model no longer has it; -e dane_forget={owner} removes it once no server presents it")
+                    current.records, f"kept although the model no longer has it; -e dane_forget={owner} removes it once no server presents it")
             records = rrsets[owner].records if owner in rrsets else frozenset()
             after[owner] = _publish(one, records, zone, owner in wanted, validity, now)
         servers = next((one.servers for one in after.values()), ())
@@ -251,7 +251,7 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, no
 
 def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool, validity: int, now: int) -> History:
     """`past` and from now on the RRset `records`; unchanged where that is published already."""
-    current = next((one for one in past.rrsets if one.replaced is None), None)
+    current = past.current()
     if (current.records if current else frozenset()) == records and (not current or not in_model or current.ttl == zone["tlsa_ttl"]):
         return past
     # what is replaced may have been signed a moment ago

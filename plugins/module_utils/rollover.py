@@ -111,13 +111,13 @@ class Owner:
 
     def published(self) -> Records:
         """The records that the primary publishes."""
-        return next((rrset.records for rrset in self.history.rrsets if rrset.replaced is None), frozenset())
+        current = self.history.current()
+        return current.records if current else frozenset()
 
     def same(self, records: Records) -> bool:
         """Whether the primary publishes just `records`, with the wanted TTL."""
-        if not records:
-            return not self.published()
-        return any((rrset.records, rrset.ttl) == (records, self.ttl) for rrset in self.history.rrsets if rrset.replaced is None)
+        current = self.history.current()
+        return (current.records, current.ttl) == (records, self.ttl) if current else not records
 
 
 @dataclass(frozen=True)
