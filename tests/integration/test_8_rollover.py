@@ -110,6 +110,22 @@ def test_nothing_due_changes_nothing(fast: None) -> None:
     assert done.total("changed") == 0 and "in order: its key is kept until the operator asks for another" in " ".join(done.output.split()), done.output
 
 
+def test_a_lost_live_certificate_comes_back_with_the_key_that_has_records(fast: None) -> None:
+    live, directory = on(VPS, LIVE), f"/var/lib/selfhost-dane/certificates/{MX}/keys"
+    on(VPS, f"""set -e
+        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out /root/older.pem
+        digest=$(openssl pkey -in /root/older.pem -pubout -outform der | sha256sum | cut -c-64)
+        mv /root/older.pem {directory}/1000000000-$digest.pem
+        chmod 600 {directory}/*
+        rm /var/lib/selfhost-dane/live/{MX}""")
+    assert keys_of(MX)[0] != live.strip()
+    try:
+        good(renew(*KEEP))
+        assert on(VPS, LIVE) == live
+    finally:
+        on(VPS, f"rm -f {directory}/1000000000-*")
+
+
 def test_the_clients_see_it_where_no_record_matches(fast: None) -> None:
     """What a roll without a wait would do to them; else their silence above says nothing."""
     with peers() as seen:
