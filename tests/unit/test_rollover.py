@@ -277,6 +277,8 @@ def test_where_the_next_key_is_burnt_too_the_operator_chooses() -> None:
     one = owner(A, C, before=(A, B), changed=5000)
     assert planned(one, burnt)[1].kind == "wait"
     assert planned(one, burnt, revoke_now=True)[1].kind == "deploy"
+    assert planned(one, burnt, revoke_now=True)[1].reason == (
+        "its current key is compromised; as the operator wants, although caches may hold records that the next one does not match")
     assert planned(one, backend(A, B, key(C, FP)), revoke_now=True, asked=True, now=5001)[1].kind != "deploy", "only in an emergency"
 
 
@@ -309,6 +311,12 @@ def test_the_old_key_is_retired_after_its_delay(rules: Rules, since: int, retire
 def test_a_key_that_may_be_presented_is_not_retired(presented: tuple[Presented, ...]) -> None:
     one = backend(A, B, C, live=B, presented=presented, owners=(MAIL, WEB))
     assert planned(owner(A, B, C), one)[0].records == rrset(A, B, C)
+
+
+def test_no_key_is_retired_to_which_the_host_may_go_back() -> None:
+    one = backend(A, B, C, live=B)
+    assert planned(owner(A, B, C), one)[0].records == rrset(B, C)
+    assert planned(owner(A, B, C), replace(one, proven=False))[0].records == rrset(A, B, C)
 
 
 def test_while_a_service_was_not_restarted_or_not_seen_keys_are_added_all_the_same() -> None:
