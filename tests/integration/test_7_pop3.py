@@ -72,7 +72,7 @@ def mail_program(host: str) -> Iterator[Client]:
         finally:
             client.close()
     finally:
-        tunnel.terminate()
+        tunnel.kill()  # ssh polls without a signal mask, so a SIGTERM just before that waits for the next packet, which may never come
         tunnel.wait(10)
 
 
