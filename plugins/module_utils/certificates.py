@@ -648,6 +648,11 @@ def is_active(unit: str) -> bool:
     return process.run(["systemctl", "is-active", "--quiet", unit], timeout=20).returncode == 0
 
 
+def can_reload(unit: str) -> bool:
+    """Whether the systemd unit knows how to read its files again while it runs."""
+    return process.run(["systemctl", "show", "--property", "CanReload", "--value", "--", unit], timeout=20).stdout.strip() == b"yes"
+
+
 def has_failed(unit: str) -> bool:
     """Whether the systemd unit ended badly, so that nobody has stopped it."""
     return process.run(["systemctl", "is-failed", "--quiet", unit], timeout=20).returncode == 0
@@ -713,17 +718,34 @@ class Use:
         return list(dict.fromkeys(unit for unit, name in pairs
                                   if is_active(unit) and running.judge(running.Service(unit, [self.config.link(name)]))))
 
-    def _restart(self, unit: str) -> None:
-        self.say(f"restarting {unit}")
-        done = process.run(["systemctl", "restart", unit], timeout=120)
+    def _systemctl(self, verb: str, unit: str) -> bool:
+        """Restart or reload the unit; whether it went well."""
+        self.say(f"{verb}ing {unit}")
+        done = process.run(["systemctl", verb, unit], timeout=120)
         if done.returncode:
-            self.problems.append(f"systemctl restart {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
+            self.problems.append(f"systemctl {verb} {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
                                  f" look at journalctl -u {unit}")
+        return done.returncode == 0
 
     def restart(self, units: list[str], witnesses: list[Endpoint]) -> None:
-        """Restart the units and look again until all `witnesses` are right, for at most 20 seconds."""
+        """Have the units read what is live, and look again until all `witnesses` are right, for at most 20 seconds.
+
+        A reload loses no connection, so it comes first where there is one.  Where it was refused a restart is not tried: a
+        service that runs is better than one that does not start with its files.
+        """
+        reloaded = [unit for unit in units if is_active(unit) and can_reload(unit)]
+        accepted = [unit for unit in reloaded if self._systemctl("reload", unit)]
         for unit in units:
-            self._restart(unit)
+            if unit not in reloaded:
+                self._systemctl("restart", unit)
+        self._await(units, witnesses)
+        deaf = [unit for unit in accepted if any(not one.right() for one in witnesses if self.config.units.get(one.service.service) == unit)]
+        for unit in deaf:
+            self._systemctl("restart", unit)
+        if deaf:
+            self._await(deaf, witnesses)
+
+    def _await(self, units: list[str], witnesses: list[Endpoint]) -> None:
         concerned = [one for one in self.endpoints if self.config.units.get(one.service.service) in units]
         end = time.monotonic() + (20 if witnesses else 3)
         pause = 0.1
@@ -747,7 +769,7 @@ class Use:
             self.restart(units, witnesses)
             self._undo([one for one in witnesses if not one.right()], before, worked)
         for unit in self.old_readers():
-            self._restart(unit)
+            self._systemctl("restart", unit)
         for found in self.founds:
             state = read_state(self.config, found.wanted.name)
             if not self._missed(found, state, units):

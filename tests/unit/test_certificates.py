@@ -74,6 +74,8 @@ class World:
     active: bool = True
     failed: bool = False
     restarts: int = 0
+    reload: str = "no"      # "yes", "deaf" where it changes nothing, "refused" where the unit does not like its files
+    reloads: int = 0
     forgotten: bool = False
     registered: int = 0
     issued: dict[str, bytes] = field(default_factory=dict)
@@ -121,6 +123,15 @@ class World:
             return done(0 if self.active else 3)
         if argv[:2] == ["systemctl", "is-failed"]:
             return done(0 if self.failed else 1)
+        if argv[:2] == ["systemctl", "show"]:
+            assert argv[2:5] == ["--property", "CanReload", "--value"]
+            return done(0, "no\n" if self.reload == "no" else "yes\n")
+        if argv[:2] == ["systemctl", "reload"]:
+            assert self.active
+            self.reloads += 1
+            if self.reload == "yes":
+                self.start()
+            return done(1, "", "its files are wrong") if self.reload == "refused" else done()
         if argv[0] == "systemctl":
             assert argv[1] == "restart"
             self.restarts += 1
@@ -529,6 +540,18 @@ def test_a_service_that_does_not_take_it_is_given_the_old_one_back(world: World)
     assert certificates.read_state(world.config, NAME).renewal == certificates.Attempts()
 
 
+@pytest.mark.parametrize(("reload", "restarts", "lives"), [("yes", 0, True), ("deaf", 2, True), ("refused", 0, False)])
+def test_a_unit_that_can_is_reloaded_and_loses_no_connection(world: World, reload: str, restarts: int, lives: bool) -> None:
+    world.run()
+    old, begin = world.live(), world.restarts
+    world.now += 65 * DAY
+    world.reload = reload
+    result = world.run()
+    assert world.reloads and world.restarts == begin + restarts  # there are two units
+    assert (world.live() != old and world.presents == world.live()) == lives
+    assert bool(result.warnings) != lives
+
+
 def test_going_back_is_refused_to_an_expired_certificate(world: World) -> None:
     world.run()
     old = world.live()
@@ -701,7 +724,7 @@ def test_a_run_that_died_after_the_switch_is_proved_or_undone_by_the_timer(world
     first = world.live()
     spki, fingerprint = world.ordered()
     with monkeypatch.context() as patch:
-        patch.setattr(certificates.Use, "_restart", raiser)
+        patch.setattr(certificates.Use, "_systemctl", raiser)
         with pytest.raises(KeyboardInterrupt):
             world.step("deploy", spki, fingerprint)
     assert world.live() == fingerprint
