@@ -3,15 +3,18 @@
 """Runs on the peer: DANE clients that connect again and again until the file STOP is there; one line of JSON for each look.
 
 Each takes the TLSA records from the peer's own resolver, as its cache has them.  posttls-finger is for SMTP, and for https
-openssl's own DANE check with those records.
+openssl's own DANE check with those records.  A browser, which trusts the CA, gets a page all the time.
 """
+import http.client
 import json
 import os
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
-STOP = "/run/dane-peers-stop"
+STOP, CA = "/run/dane-peers-stop", "/etc/ssl/lab-acme-root.pem"
 domain, names, addresses = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
 
 
@@ -33,15 +36,40 @@ def https(name, address):
     return bool(records) and status == 0 and "Verification: OK" in said, said
 
 
+def browser(name, address):
+    try:
+        plain = http.client.socket.create_connection((address, 443), 10)
+        connection = http.client.HTTPConnection(name)
+        connection.sock = ssl.create_default_context(cafile=CA).wrap_socket(plain, server_hostname=name)
+        for _page in range(3):  # in one connection
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                return False, f"status {answer.status}"
+            time.sleep(0.1)
+        connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        return False, repr(error)
+    return True, ""
+
+
+def look_on(kinds):
+    while not os.path.exists(STOP):
+        for address in addresses:
+            for kind, look in kinds:
+                good, said = look(address)
+                print(json.dumps({"time": round(time.time(), 1), "kind": kind, "address": address, "good": good, "said": "" if good else said[-600:]}) + "\n",
+                      end="", flush=True)
+
+
 def main():
     if os.path.exists(STOP):
         os.unlink(STOP)
-    while not os.path.exists(STOP):
-        for address in addresses:
-            for kind, look in [("smtp", lambda to=address: smtp(to)), *((name, lambda to=address, name=name: https(name, to)) for name in names)]:
-                good, said = look()
-                print(json.dumps({"time": round(time.time(), 1), "kind": kind, "address": address, "good": good, "said": "" if good else said[-600:]}),
-                      flush=True)
+    thread = threading.Thread(target=look_on, args=([(f"browser {name}", lambda to, name=name: browser(name, to)) for name in names],))
+    thread.start()
+    look_on([("smtp", smtp), *((name, lambda to, name=name: https(name, to)) for name in names)])
+    thread.join()
 
 
 main()
