@@ -3,8 +3,11 @@
 """The lab for the tests of this directory: up, its internet set up.  The files run in the order of their names."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from lab_client import CONTROL, FLEET, MX2, ROOT, good, lab, playbook, registrar, site, verify
+from lab_client import CONTROL, FLEET, MX2, ROOT, VPS, good, lab, on, playbook, registrar, site, verify
+from rolls import FAST
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,12 @@ def fleet(internet: None) -> None:
     lab("up", MX2, CONTROL)
     for step in (site(*FLEET), registrar(), playbook(str(ROOT / "tests" / "lab" / "trust.yml"), *FLEET), verify(*FLEET)):
         good(step)
+
+
+@pytest.fixture(scope="module")
+def fast(converged: None) -> Iterator[None]:
+    """The hosts with policy times of seconds.  The record goes: it has the long times that were assumed when it was made."""
+    on(VPS, "rm /var/lib/selfhost-dane/record.json")
+    good(site(*FAST))
+    yield
+    good(site())

@@ -6,107 +6,14 @@
 """
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pytest
-from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, alter_zone, good, on, playbook, site, tlsa, verify, wait_for
+from lab_client import ACME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, tlsa, verify, wait_for
+from rolls import FAST, KEEP, LIVE, TTL, peers, renew, until_another_key_is_live
 
-POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
-          "cache_floor": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": 5, "highest_tlsa_ttl": 10}
-FAST = ("-e", json.dumps({"dane_policy": POLICY}),
-        "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": 10, "expire": 600, "mx": {MX: 10}}}}))
-KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))
 ROLLS = int(os.environ.get("ROLLS", "1"))
-LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -outform der | sha256sum | cut -c-64"
-STOP = "/run/dane-peers-stop"
-
-
-def renew(*arguments: str) -> Run:
-    """Run renew.yml with the short times."""
-    return playbook("selfhost.dane.renew", *FAST, *arguments)
-
-
-# Mail all the time, which is delivered where DANE holds and nowhere else; each sender's own log says what came of it.
-SENDERS = {PEER: ("sendmail -f dane-only@peer.example kato@pyon.example", "/var/log/mail.log"),
-           ACME: ("exim -odf -f exim@acme.example kato@pyon.example", "/var/log/exim4/mainlog")}
-
-
-@dataclass
-class Seen:
-    """What the clients of DANE saw: each look of dane_peers.py, and what the logs of the two senders say of their mail."""
-
-    looks: list[dict[str, Any]] = field(default_factory=list)
-    logs: dict[str, str] = field(default_factory=dict)
-
-    def wrong(self) -> list[dict[str, Any]]:
-        """The looks that failed."""
-        return [look for look in self.looks if not look["good"]]
-
-    def delivered(self, host: str) -> int:
-        """How many messages were delivered over TLS that was verified by DANE."""
-        return len(re.findall({PEER: r"postfix/dane-only/smtp.*status=sent", ACME: r" => kato.* CV=dane "}[host], self.logs[host]))
-
-    def deferred(self, host: str) -> list[str]:
-        """The lines of the log about a message that was not delivered."""
-        return re.findall({PEER: r"^.*status=(?!sent).*$", ACME: r"^.* (?:==|\*\*|Frozen) .*$"}[host], self.logs[host], re.MULTILINE)
-
-    def summary(self) -> str:
-        """In one line, for people."""
-        senders = ", ".join(f"{name} {self.delivered(host)} delivered, {len(self.deferred(host))} deferred"
-                            for name, host in (("Postfix", PEER), ("Exim", ACME)))
-        return f"{len(self.looks)} looks, {len(self.wrong())} failed; {senders}"
-
-
-@contextmanager
-def peers() -> Iterator[Seen]:
-    """DANE clients on the peer and on another host, as long as this is open; after that it has all that they saw."""
-    seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800"]
-    begin = {host: int(on(host, f"cat {log} 2>/dev/null | wc -c")) for host, (_send, log) in SENDERS.items()}
-    for host in SENDERS:
-        on(host, f"rm -f {STOP}")
-    with contextlib.ExitStack() as stack:
-        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, f"{MX},{ZONE}", ",".join(ADDRESSES[VPS])], text=True,
-                                                     stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=subprocess.PIPE))
-        for host, (send, _log) in SENDERS.items():
-            stack.enter_context(subprocess.Popen([*lab, host, "sh", "-c", f"until test -e {STOP}; do echo hello | {send}; sleep 0.2; done"],
-                                                 stdin=subprocess.DEVNULL))
-        try:
-            yield seen
-        finally:
-            for host in SENDERS:
-                on(host, f"touch {STOP}")
-            assert looks.stdout
-            seen.looks += [json.loads(line) for line in looks.stdout]
-    wait_for(lambda: on(PEER, "postqueue -j") + on(ACME, "exim -bpc").strip() == "0", "all mail has left the senders", 60)
-    for host, (_send, log) in SENDERS.items():
-        seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
-
-
-@pytest.fixture(scope="module")
-def fast(converged: None) -> Iterator[None]:
-    """The hosts with policy times of seconds.  The record goes: it has the long times that were assumed when it was made."""
-    on(VPS, "rm /var/lib/selfhost-dane/record.json")
-    good(site(*FAST))
-    yield
-    good(site())
-
-
-def until_another_key_is_live(most: int = 30) -> list[str]:
-    """Run renew.yml again and again until the live key is another; what it said each time."""
-    old, said = on(VPS, LIVE), []
-    while on(VPS, LIVE) == old:
-        assert len(said) < most, "\n".join(said)
-        said.append(good(renew()).output)
-    return said
 
 
 def test_keys_roll_step_by_step_and_no_peer_notices(fast: None) -> None:
@@ -163,6 +70,35 @@ def test_a_lost_live_certificate_comes_back_with_the_key_that_has_records(fast: 
         assert on(VPS, LIVE) == live
     finally:
         on(VPS, f"rm -f {directory}/1000000000-*")
+
+
+def test_the_script_of_the_talk_has_an_outage(fast: None) -> None:
+    """Old and new record published and the services restarted at once, just after a peer's cache was filled: the same TTL, the same peers."""
+    def talk(step: str) -> None:
+        on(VPS, f"sh -s {step} {ZONE} {MX}", stdin=Path(__file__).with_name("talk.sh").read_text())
+
+    def verified() -> bool:
+        return "Verified" in on(PEER, f"posttls-finger -c -l dane -L summary {ZONE}", check=False)
+
+    def fresh() -> bool:
+        found = re.search(rf"^_25\._tcp\.{MX}\.\s+(\d+)\s", on(PEER, f"dig +noall +answer TLSA _25._tcp.{MX}"), re.MULTILINE)
+        return bool(found) and int(found[1]) >= TTL - 1
+
+    try:
+        talk("begin")
+        wait_for(lambda: tlsa(MX, 25)[0].startswith("3 0 1") and verified(), "the talk's first certificate is verified", TTL + 20)
+        talk("order")
+        with peers() as seen:
+            wait_for(fresh, "the peer's cache is fresh", TTL + 10)
+            talk("switch")
+            wait_for(verified, "the cache has the new record", TTL + 30)
+            begin = on(PEER, "date +%s")
+            wait_for(lambda: int(on(PEER, "date +%s")) > int(begin) + 2, "all clients have looked again", 30)
+        print(f"the talk's script at a TTL of {TTL}: {seen.summary()}")
+        assert seen.outages()["smtp"] > 1 and seen.deferred(PEER) and seen.deferred(ACME)
+    finally:
+        talk("end")
+        good(site(*FAST))
 
 
 def test_the_clients_see_it_where_no_record_matches(fast: None) -> None:

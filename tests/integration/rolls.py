@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rolls of keys with policy times in seconds, and the clients of DANE that look on."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, good, on, playbook, wait_for
+
+TTL = int(os.environ.get("TTL", "10"))  # seconds
+POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
+          "cache_floor": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": 5, "highest_tlsa_ttl": TTL}
+FAST = ("-e", json.dumps({"dane_policy": POLICY}),
+        "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": TTL, "expire": 600, "mx": {MX: 10}}}}))
+KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))
+LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -outform der | sha256sum | cut -c-64"
+STOP = "/run/dane-peers-stop"
+
+
+def renew(*arguments: str) -> Run:
+    """Run renew.yml with the short times."""
+    return playbook("selfhost.dane.renew", *FAST, *arguments)
+
+
+# Mail all the time, which is delivered where DANE holds and nowhere else; each sender's own log says what came of it.
+SENDERS = {PEER: ("sendmail -f dane-only@peer.example kato@pyon.example", "/var/log/mail.log"),
+           ACME: ("exim -odf -f exim@acme.example kato@pyon.example", "/var/log/exim4/mainlog")}
+
+
+@dataclass
+class Seen:
+    """What the clients of DANE saw: each look of dane_peers.py, and what the logs of the two senders say of their mail."""
+
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+
+    def wrong(self) -> list[dict[str, Any]]:
+        """The looks that failed."""
+        return [look for look in self.looks if not look["good"]]
+
+    def outages(self) -> dict[str, float]:
+        """Seconds from the first to the last look of each kind that failed."""
+        times: dict[str, list[float]] = {}
+        for look in self.wrong():
+            times.setdefault(look["kind"], []).append(look["time"])
+        return {kind: max(found) - min(found) for kind, found in sorted(times.items())}
+
+    def delivered(self, host: str) -> int:
+        """How many messages were delivered over TLS that was verified by DANE."""
+        return len(re.findall({PEER: r"postfix/dane-only/smtp.*status=sent", ACME: r" => kato.* CV=dane "}[host], self.logs[host]))
+
+    def deferred(self, host: str) -> list[str]:
+        """The lines of the log about a message that was not delivered."""
+        return re.findall({PEER: r"^.*status=(?!sent).*$", ACME: r"^.* (?:==|\*\*|Frozen) .*$"}[host], self.logs[host], re.MULTILINE)
+
+    def summary(self) -> str:
+        """In one line, for people."""
+        senders = ", ".join(f"{name} {self.delivered(host)} delivered, {len(self.deferred(host))} deferred"
+                            for name, host in (("Postfix", PEER), ("Exim", ACME)))
+        outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
+        return f"{len(self.looks)} looks, {'failed: ' + outages if outages else '0 failed'}; {senders}"
+
+
+@contextmanager
+def peers() -> Iterator[Seen]:
+    """DANE clients on the peer and on another host, as long as this is open; after that it has all that they saw."""
+    seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800"]
+    begin = {host: int(on(host, f"cat {log} 2>/dev/null | wc -c")) for host, (_send, log) in SENDERS.items()}
+    for host in SENDERS:
+        on(host, f"rm -f {STOP}")
+    with contextlib.ExitStack() as stack:
+        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, f"{MX},{ZONE}", ",".join(ADDRESSES[VPS])], text=True,
+                                                     stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=subprocess.PIPE))
+        for host, (send, _log) in SENDERS.items():
+            stack.enter_context(subprocess.Popen([*lab, host, "sh", "-c", f"until test -e {STOP}; do echo hello | {send}; sleep 0.2; done"],
+                                                 stdin=subprocess.DEVNULL))
+        try:
+            yield seen
+        finally:
+            for host in SENDERS:
+                on(host, f"touch {STOP}")
+            assert looks.stdout
+            seen.looks += [json.loads(line) for line in looks.stdout]
+    wait_for(lambda: on(PEER, "postqueue -j") + on(ACME, "exim -bpc").strip() == "0", "all mail has left the senders", 60)
+    for host, (_send, log) in SENDERS.items():
+        seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
+
+
+def until_another_key_is_live(most: int = 30) -> list[str]:
+    """Run renew.yml again and again until the live key is another; what it said each time."""
+    old, said = on(VPS, LIVE), []
+    while on(VPS, LIVE) == old:
+        assert len(said) < most, "\n".join(said)
+        said.append(good(renew()).output)
+    return said
