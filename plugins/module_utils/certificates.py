@@ -78,6 +78,7 @@ class Config:
     order_timeout: int = 300
     probe_timeout: int = 10
     readers: dict[str, list[str]] = field(default_factory=dict)  # certificate -> units that present it at no address of ours
+    bound: dict[str, bool] = field(default_factory=dict)  # certificate -> TLSA records stand for it, so it is not ours to renew
 
     def certificate_directory(self, name: str) -> str:
         """Where the keys and versions of the certificate `name` are."""
@@ -123,6 +124,9 @@ def make_config(arguments: dict[str, Any]) -> Config:
             raise DaneError(f"readers names the certificate {printable(repr(name))}, which is not among the certificates; correct it")
         if not isinstance(units, list):
             raise DaneError(f"readers of the certificate {name} is {printable(repr(units))}; give a list of systemd units")
+    for name, known in config.bound.items():
+        if name not in seen or not isinstance(known, bool):
+            raise DaneError(f"bound says {printable(repr(known))} of {printable(repr(name))}; give true or false for certificates that are there")
     for unit in [*config.units.values(), *(unit for several in config.readers.values() for unit in several)]:
         if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
             raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
@@ -143,6 +147,16 @@ def read_config(path: str) -> Config:
     if not isinstance(arguments, dict):
         raise DaneError(f"{path} is not a JSON object; run the role tls_certificates again, it writes it")
     return make_config(arguments)
+
+
+def _as_told(config: Config, path: str) -> Config:
+    """With what an earlier run was told of certificates in `bound`, as far as this one is told nothing."""
+    names = {wanted.name for wanted in config.certificates}
+    try:
+        before = read_config(path).bound if path else {}
+    except DaneError:
+        before = {}                            # the first run, or the file is made anew
+    return replace(config, bound={**{name: known for name, known in before.items() if name in names}, **config.bound})
 
 
 # What is on disk
@@ -364,7 +378,7 @@ class State:
     working: list[str] = field(default_factory=list)
     """The endpoints that had TLS before what is unproven became live."""
     since: dict[str, int] = field(default_factory=dict)
-    """SPKI: when that key became live (unix seconds)."""
+    """SPKI, and fingerprint of what is live: when that key, and that certificate, became live (unix seconds)."""
 
     def rolling(self, spki: str) -> Attempts:
         """The attempts with the key `spki`, which is not the current one."""
@@ -494,13 +508,15 @@ def read_chain(config: Config, name: str, fingerprint: str) -> list[Certificate]
     return chain
 
 
-def put_live(config: Config, found: Found, fingerprint: str, now: int, other_key: bool = False) -> None:
-    """Point the live link to a version.  Its key must be the live one's, or, with `other_key`, one of those on disk."""
+def put_live(config: Config, found: Found, fingerprint: str, now: int, by_plan: bool = False) -> None:
+    """Point the live link to a version.  Its TLSA records must be those of what is live; `by_plan` says that they need not."""
     name = found.wanted.name
     directory = os.path.join(config.certificate_directory(name), "versions", fingerprint)
     spki = x509.spki_sha256(read_chain(config, name, fingerprint)[0])
-    # A record bound to the certificate itself (selector 0) would be a second reason to refuse.
-    if found.live and found.live.spki and found.live.spki != spki and not (other_key and found.key(spki)):
+    if found.live and found.live.fingerprint not in ("", fingerprint) and config.bound.get(name) and not by_plan:
+        raise DaneError(f"the version {fingerprint[:16]}... of {name} is not what is live, and TLSA records stand for the live one itself; it is"
+                        " changed by renew.yml, which changes the records first")
+    if found.live and found.live.spki and found.live.spki != spki and not (by_plan and found.key(spki)):
         raise DaneError(f"the version {fingerprint[:16]}... of {name} has another key than what is live, and peers may know the live one"
                         " alone; keys are changed by the playbook that changes the TLSA records first")
     files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
@@ -796,19 +812,20 @@ class Use:
             try:
                 chain = read_chain(self.config, name, old)
                 judge_chain(chain, self.now)
-                # The record of the key before stays for a hold after another key became live, but not for ever.
-                if x509.spki_sha256(chain[0]) != live.spki and not (switched and found.key(x509.spki_sha256(chain[0]))):
-                    raise DaneError("it has another key")
+                # The record before stays for a hold after another one was needed, but not for ever.
+                spki, bound = x509.spki_sha256(chain[0]), self.config.bound.get(name, False)
+                if (spki != live.spki or bound) and not (switched and found.key(spki)):
+                    raise DaneError("it has another key" if spki != live.spki else "TLSA records stand for the live one")
             except DaneError as error:
                 self.problems.append(f"{said}; there is no going back to the certificate before: {error}")
                 continue
             state.unproven, state.previous = True, old  # where a run that dies here has nothing more to go back to
-            if x509.spki_sha256(chain[0]) == live.spki:
+            if spki == live.spki and not bound:
                 state.renewal = state.renewal.after(said, self.now, live)
             else:
                 state.roll, state.roll_spki = state.rolling(live.spki).after(said, self.now, live), live.spki
             write_state(self.config, name, state)
-            put_live(self.config, found, old, self.now, other_key=True)
+            put_live(self.config, found, old, self.now, by_plan=True)
             self.say(f"{name}: {said}; went back to {old[:16]}...")
             self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
                                  " journal, then run again")
@@ -871,7 +888,7 @@ def judge_step(config: Config, found: Found, step: Step, now: int) -> None:
     if step.step == "delete_key":
         if key and not (found.live and found.live.spki):
             raise DaneError(f"{name} has no live version, so which key is in use is not known; run the playbook again, which makes one live")
-        later = [one for one in found.keys if current and one.created > current.created]
+        later = [one for one in found.keys if current and one.created > current.created and one.algorithm == found.wanted.algorithm]
         if key and (key is current or key in later[-1:]):
             raise DaneError(f"the key {step.spki[:16]}... of {name} is its {'current' if key is current else 'next'} one and is not deleted;"
                             " another key has to take its place first")
@@ -884,7 +901,8 @@ def judge_step(config: Config, found: Found, step: Step, now: int) -> None:
         if not os.path.isdir(os.path.join(versions, step.fingerprint)):
             raise DaneError(f"the version {step.fingerprint[:16]}... of {name} is not in {versions}; have a certificate for that key ordered first")
         judge(read_chain(config, name, step.fingerprint), found.wanted, step.spki, now)
-    elif current is None or key.created <= current.created or key.algorithm != found.wanted.algorithm:
+    elif not (key is current and config.bound.get(name)) and (
+            current is None or key.created <= current.created or key.algorithm != found.wanted.algorithm):
         raise DaneError(f"the key {step.spki[:16]}... of {name} cannot follow its current one: it is not younger, or not"
                         f" {found.wanted.algorithm}; run the playbook again, which looks at what is there")
 
@@ -998,6 +1016,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     if not check:
         x509.require()
     with nullcontext() if check else _lock(config):
+        config = _as_told(config, config_path)
         moment = int(time.time()) if now is None else now
         founds: list[Found] = []
         for wanted in config.certificates:
@@ -1069,11 +1088,12 @@ def _settle(config: Config, found: Found, now: int) -> None:
     state = read_state(config, found.wanted.name)
     if not why_due(found.live, found.wanted, now):  # not at once: going back has to count up too
         state.renewal = Attempts()
-    if found.key(state.roll_spki) is None or (found.live and found.live.spki == state.roll_spki and not state.unproven):
+    if found.key(state.roll_spki) is None or (found.live and found.live.spki == state.roll_spki and not state.unproven
+                                              and not why_due(found.live, found.wanted, now)):
         state.roll, state.roll_spki = Attempts(), ""
     if not os.path.isdir(os.path.join(config.certificate_directory(found.wanted.name), "versions", state.previous)):
         state.previous = ""
-    state.since = {spki: moment for spki, moment in state.since.items() if found.key(spki)}
+    state.since = {one: moment for one, moment in state.since.items() if found.key(one) or (found.live and one == found.live.fingerprint)}
     write_state(config, found.wanted.name, state)
 
 
@@ -1111,7 +1131,7 @@ def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say
         if found.live and found.live.valid(now):
             return
     reason = why_due(found.live, found.wanted, now)
-    if reason and name not in foreseen:
+    if reason and name not in foreseen and not _for_the_plan(config, found):
         act(f"{name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
         foreseen[name] = f"a new certificate for {', '.join(found.wanted.names)}"
 
@@ -1134,6 +1154,16 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
     reason = why_due(found.live, found.wanted, now)
     state = read_state(config, name)
     if not reason:
+        return
+    if found.live and _for_the_plan(config, found):
+        if by_timer:
+            said = (f"the certificate {name} is due ({reason}), and TLSA records stand for the certificate itself, so this host does not renew it;"
+                    " run renew.yml, which has the records changed first")
+            half = found.live.not_after - (found.live.not_after - found.live.not_before) // 6
+            if found.live.valid(now) and now < half:
+                dehydrated.say(said)
+            else:
+                (result.warnings if found.live.valid(now) else result.failures).append(said)
         return
     if by_timer and (found.live is None or not found.live.spki):
         result.failures.append(f"the certificate {name} has no live version, and which key its TLSA records have is known to the playbook"
@@ -1160,6 +1190,11 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
                                    f" {error}; cure that and run again")
 
 
+def _for_the_plan(config: Config, found: Found) -> bool:
+    """Whether TLSA records stand for what is live, so that the playbook alone may put another certificate in its place."""
+    return config.bound.get(found.wanted.name, False) and found.live is not None and bool(found.live.fingerprint)
+
+
 def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None, step: Step, now: int, act: Say, result: Result) -> bool:
     """Order for another key, or make it live.  True where the current key needs no renewal in this run for that."""
     name = found.wanted.name
@@ -1173,7 +1208,7 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             raise DaneError(f"the key {step.spki[:16]}... is gone; run again")
         if step.step == "deploy" and not _is_live(found, step.fingerprint):
             fingerprint = store_version(config, name, read_chain(config, name, step.fingerprint), key)  # mends what is damaged
-            _switch(config, found, fingerprint, use, now, act, other_key=True)
+            _switch(config, found, fingerprint, use, now, act, by_plan=True)
         if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
             fingerprint = _obtain(config, found, key, dehydrated, now, "the key is to be changed", act)
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
@@ -1225,7 +1260,7 @@ def _obtain(config: Config, found: Found, key: Key, dehydrated: Dehydrated, now:
     return store_version(config, name, chain, key)
 
 
-def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now: int, act: Say, other_key: bool = False) -> None:
+def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now: int, act: Say, by_plan: bool = False) -> None:
     """Make the version live; written down before: that it is unproven, what was live, and what worked."""
     name, live = found.wanted.name, found.live
     spki = x509.spki_sha256(read_chain(config, name, fingerprint)[0])
@@ -1239,9 +1274,10 @@ def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now
         state.since.setdefault(live.spki, live.not_before or now)
     if live is None or live.spki != spki:
         state.since[spki] = now
+    state.since[fingerprint] = now
     state.unproven, state.working = True, working
     write_state(config, name, state)
-    put_live(config, found, fingerprint, now, other_key)
+    put_live(config, found, fingerprint, now, by_plan)
     act(f"{name}: {fingerprint[:16]}... is live, until {_date(found.live.not_after) if found.live else 'never'}")
 
 
@@ -1280,10 +1316,11 @@ def _report_certificate(config: Config, found: Found, endpoints: list[Endpoint],
         return {"fingerprint": x509.fingerprint(chain[0]), "not_after": x509.not_after(chain[0])} if chain else None
 
     return {
-        "name": found.wanted.name,
+        "name": found.wanted.name, "algorithm": found.wanted.algorithm, "bound": config.bound.get(found.wanted.name, False),
         "keys": [{"spki": key.spki, "created": key.created, "algorithm": key.algorithm, "certificate": certificate(key)} for key in found.keys],
-        "live": {"fingerprint": live.fingerprint, "spki": live.spki, "not_after": live.not_after,
-                 "since": state.since.get(live.spki, live.not_before), "proven": not state.unproven} if live and live.fingerprint else None,
+        "live": {"fingerprint": live.fingerprint, "spki": live.spki, "not_before": live.not_before, "not_after": live.not_after,
+                 "since": state.since.get(live.spki, live.not_before), "deployed": state.since.get(live.fingerprint, live.not_before),
+                 "proven": not state.unproven} if live and live.fingerprint else None,
         "due": why_due(live, found.wanted, now),
         **asdict(state.renewal),
         "roll": {"spki": state.roll_spki, **asdict(state.roll)} if state.roll_spki else None,

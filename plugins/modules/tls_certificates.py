@@ -13,7 +13,7 @@ short_description: Keep the keys and certificates of a host
 description:
   - Makes for each certificate its current and its next private key, has dehydrated order the certificate where it is due,
     judges what the CA sent, and puts it live by the rename of one symbolic link.
-  - Renewals are always for the current key, so no TLSA record (RFC 6698) has to change. The keys never leave the host.
+  - Renewals are always for the current key, so no TLSA record (RFC 6698) has to change, but for O(bound). The keys never leave the host.
   - Keys are changed by O(steps) alone. The timer takes none.
   - A certificate is due when none is live, when a third of its life is left, when its names are others than wanted, or
     when its chain is broken or has expired.
@@ -131,8 +131,8 @@ options:
         required: true
       step:
         description:
-          - V(order) has a certificate issued for the key and keeps it as a version, without using it. The key must have been made
-            after the current one.
+          - V(order) has a certificate issued for the key and keeps it as a version, without using it. The key is the current one, or
+            was made after it.
           - V(deploy) makes that version live and looks at each endpoint, with O(probe). Where one that had TLS before does not present
             it after a restart, the version before is made live again, with its own key. A run that dies is completed by the next one,
             also by the timer's.
@@ -154,6 +154,13 @@ options:
       - For each certificate the keys of this host that have TLSA records, as SHA-256 of their SPKI in hexadecimal; none where that is not known.
       - Where nothing is live, the certificate is ordered for the oldest of them, else for the oldest key. It is an error where none of
         them is on the host.
+    type: dict
+    default: {}
+  bound:
+    description:
+      - For each certificate whether TLSA records stand for the certificate itself (selector 0), or may in some cache. Then another one is made
+        live by O(steps) alone, and the timer does not renew it. Nothing else can know this.
+      - Of a certificate that is not named here it is what an earlier run was told, in O(config_path); else it is not so.
     type: dict
     default: {}
   config_path:
@@ -204,6 +211,8 @@ report:
     timers: {renew: true}
     certificates:
       - name: g.pyon.example
+        algorithm: ecdsa-p256
+        bound: false
         keys:
           - spki: 9d3ab4a0f4a7cd3d6ec83a4ba3c2f1ebf62aa94a2df2d71dd06a2ca6a8d8e0d1
             created: 1795000000
@@ -216,8 +225,10 @@ report:
         live:
           fingerprint: 5f0d2f4a7c5b7a8be9a2e8f4ee0c9a0e9bd0a5db0eb1e43f4a4a2b0d3a6c5e11
           spki: 9d3ab4a0f4a7cd3d6ec83a4ba3c2f1ebf62aa94a2df2d71dd06a2ca6a8d8e0d1
+          not_before: 1795000000
           not_after: 1802776000
           since: 1795000002
+          deployed: 1795000002
           proven: true
         due: ""
         failures: 0
@@ -283,6 +294,7 @@ def main() -> None:
             "probe": {"type": "bool", "default": True},
             "steps": {"type": "list", "elements": "dict", "default": [], "options": step},
             "published": {"type": "dict", "default": {}},
+            "bound": {"type": "dict", "default": {}},
             "config_path": {"type": "path", "default": CONFIG},
         },
         supports_check_mode=True,

@@ -241,8 +241,9 @@ def test_report_has_the_shape_and_no_private_key(world: World) -> None:
     [item] = report["certificates"]
     assert item["name"] == NAME and [key["algorithm"] for key in item["keys"]] == ["ecdsa-p256"] * 2
     assert [key["certificate"] for key in item["keys"]] == [{"fingerprint": world.live(), "not_after": START - 60 + 90 * DAY}, None]
-    assert item["live"] == {"fingerprint": world.live(), "spki": world.spki(), "not_after": START - 60 + 90 * DAY, "since": START,
-                            "proven": True}
+    assert item["live"] == {"fingerprint": world.live(), "spki": world.spki(), "not_before": START - 60, "not_after": START - 60 + 90 * DAY,
+                            "since": START, "deployed": START, "proven": True}
+    assert (item["algorithm"], item["bound"]) == ("ecdsa-p256", False)
     assert (item["due"], item["failures"], item["next_attempt"], item["error"], item["roll"]) == ("", 0, 0, "", None)
     assert len(item["endpoints"]) == 4
     assert item["endpoints"][0] == {"service": "smtp", "port": 25, "name": NAME, "address": "198.51.100.10", "spki": world.spki(),
@@ -1045,6 +1046,8 @@ def test_the_arguments_go_to_the_timer_and_come_back(world: World) -> None:
     (plain(readers={NAME: [1]}), "systemd unit"),
     (plain(readers={NAME: "dovecot"}), "give a list"),
     (plain(readers={"h.pyon.example": ["dovecot"]}), "not among the certificates"),
+    (plain(bound={"h.pyon.example": True}), "for certificates that are there"),
+    (plain(bound={NAME: "yes"}), "give true or false"),
     (plain(more=1), "not in their shape"),
     ({"certificates": []}, "not in their shape"),
 ])
@@ -1064,6 +1067,129 @@ def test_the_command_of_the_timer(world: World, capsys: pytest.CaptureFixture[st
     Path(path).write_text("{")
     assert certificates.renew_command(path) == 1
     assert "is not JSON" in capsys.readouterr().err
+
+
+# --- where TLSA records stand for the certificate itself ---
+
+def bind(world: World, bound: bool = True) -> None:
+    """The playbook says so."""
+    world.config = replace(world.config, bound={NAME: bound})
+    world.run()
+
+
+def item(result: certificates.Result) -> Any:
+    return result.report["certificates"][0]
+
+
+def test_neither_timer_nor_playbook_renews_what_records_stand_for(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    bind(world)
+    live, end = world.live(), START - 60 + 90 * DAY
+    path = str(world.root / "etc" / "certificates.json")
+    for now, status in ((end - 30 * DAY, 0), (end - 15 * DAY - 1, 0), (end - 15 * DAY, 1), (end, 1)):
+        world.now = now
+        result = world.run()
+        assert not result.warnings and item(result)["bound"] and item(result)["due"]
+        before = snapshot(world.root)
+        assert not world.run(check=True).changed
+        assert certificates.renew_command(path) == status, "it is for the plan, but not for ever"
+        assert "run renew.yml, which has the records changed first" in "".join(capsys.readouterr())
+        assert (world.live(), world.orders) == (live, 1) and snapshot(world.root) == before
+    assert bool(world.run(by_timer=True).failures), "it has expired"
+
+
+def test_a_run_that_is_told_nothing_keeps_what_an_earlier_one_was_told(world: World) -> None:
+    bind(world)
+    live = world.live()
+    world.now += 65 * DAY
+    world.config = replace(world.config, bound={})
+    assert item(world.run())["bound"] and world.live() == live
+    bind(world, bound=False)
+    assert world.live() != live and not item(world.run())["bound"]
+
+
+def test_a_certificate_that_is_gone_from_the_model_is_forgotten(world: World) -> None:
+    bind(world)
+    other = replace(world.config, certificates=[replace(world.config.certificates[0], name="h.pyon.example")], bound={})
+    path = str(world.root / "etc" / "certificates.json")
+    assert certificates._as_told(world.config, path).bound == {NAME: True} and certificates._as_told(other, path).bound == {}
+    assert certificates._as_told(other, str(world.root / "none")).bound == {}
+
+
+def test_it_is_renewed_by_the_steps_of_the_plan(world: World) -> None:
+    bind(world)
+    world.now += 65 * DAY
+    spki, live = world.spki(), world.live()
+    result = world.step("order", spki)
+    fingerprint = item(result)["keys"][0]["certificate"]["fingerprint"]
+    assert not result.warnings and world.live() == live and world.orders == 2 and fingerprint != live
+    assert not world.step("order", spki).changed and world.orders == 2
+    assert not world.run().changed and not world.run(by_timer=True).changed and world.live() == live, "nobody else makes it live"
+    world.now += DAY
+    result = world.step("deploy", spki, fingerprint)
+    assert not result.warnings and world.live() == world.presents == fingerprint and world.spki() == spki
+    assert (item(result)["live"]["since"], item(result)["live"]["deployed"]) == (START, world.now) and item(result)["live"]["proven"]
+    world.now += DAY
+    assert item(world.run())["live"]["deployed"] == world.now - DAY
+
+
+def test_a_failed_order_of_the_plan_is_tried_again_later(world: World) -> None:
+    bind(world)
+    world.now += 65 * DAY
+    world.refuse = "ERROR: no\n"
+    result = world.step("order", world.spki())
+    assert len(result.warnings) == 1 and item(result)["roll"]["next_attempt"] == world.now + 3600
+    world.refuse = ""
+    assert "not tried again before" in world.step("order", world.spki()).warnings[0] and world.orders == 1
+    world.now += 3600
+    assert not world.step("order", world.spki()).warnings and world.orders == 2
+
+
+def test_the_version_before_is_live_again_where_a_service_loses_tls(world: World) -> None:
+    bind(world)
+    world.now += 65 * DAY
+    spki, live = world.spki(), world.live()
+    fingerprint = item(world.step("order", spki))["keys"][0]["certificate"]["fingerprint"]
+    world.loses = fingerprint
+    result = world.step("deploy", spki, fingerprint)
+    assert (world.live(), world.presents) == (live, live) and any("is live again" in line for line in result.warnings)
+    assert item(result)["roll"]["failures"] == 1 and item(result)["failures"] == 0
+    restarts = world.restarts
+    assert "not tried again before" in world.step("deploy", spki, fingerprint).warnings[0] and world.restarts == restarts
+
+
+def test_there_is_no_going_back_to_a_certificate_that_only_ran(world: World) -> None:
+    """As in test_a_version_that_only_ran_does_not_lead_back_to_an_old_key, but the key is the same."""
+    bind(world)
+    world.now += 65 * DAY
+    spki, first = world.spki(), world.live()
+    fingerprint = item(world.step("order", spki))["keys"][0]["certificate"]["fingerprint"]
+    world.step("deploy", spki, fingerprint)
+    assert certificates.read_state(world.config, NAME).previous == first and not certificates.read_state(world.config, NAME).unproven
+    world.presents, world.loses = first, fingerprint  # what is live was proved, and now it does not work any more
+    result = world.run(by_timer=True)
+    assert world.live() == fingerprint and "TLSA records stand for the live one" in result.warnings[0]
+    with pytest.raises(DaneError, match="stand for the live one itself"):
+        certificates.put_live(world.config, certificates.inspect(world.config, world.config.certificates[0], world.now), first, world.now)
+
+
+def test_where_nothing_is_live_there_is_nothing_that_records_stand_for(world: World) -> None:
+    world.config = replace(world.config, bound={NAME: True})
+    assert not world.run().failures and world.orders == 1
+    os.unlink(world.config.link(NAME))
+    assert not world.run().failures and world.spki()
+
+
+def test_a_key_of_an_algorithm_that_is_not_wanted_any_more_is_no_next_key(world: World) -> None:
+    world.run()
+    unwanted = world.keys()[1]
+    world.config = replace(world.config, certificates=[replace(world.config.certificates[0], algorithm="rsa-2048")])
+    report = item(world.run())
+    assert report["algorithm"] == "rsa-2048" and [key["algorithm"] for key in report["keys"]] == ["ecdsa-p256", "ecdsa-p256", "rsa-2048"]
+    world.config = replace(world.config, certificates=[replace(world.config.certificates[0], algorithm="ecdsa-p256")])
+    world.run()
+    assert not world.step("delete_key", world.keys()[2]).warnings and len(world.keys()) == 2, "and the other way round"
+    with pytest.raises(DaneError, match="next one"):
+        world.step("delete_key", unwanted)
 
 
 def test_last_words_are_the_errors_and_what_the_ca_said() -> None:
