@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from .tlsa import TLSA
 
 Records = frozenset[TLSA]
+Parameters = tuple[int, int, int]              # usage, selector, matching type
 LOST: Records = frozenset({TLSA(3, 1, 1, bytes(32))})  # stands for what nothing is known of, and matches no chain
 
 
@@ -128,10 +129,11 @@ def matches(records: Records, chain: Records) -> bool:
     RFC 7671 section 8: a peer may support only one of the (usage, selector, matching type), so each needs a record that
     matches.  Where there is no record, any chain will do.
     """
-    return _parameters(records) == _parameters(records & chain)
+    return parameters(records) == parameters(records & chain)
 
 
-def _parameters(records: Records) -> set[tuple[int, int, int]]:
+def parameters(records: Records) -> set[Parameters]:
+    """Each (usage, selector, matching type) of `records`."""
     return {(one.usage, one.selector, one.matching_type) for one in records}
 
 
@@ -244,6 +246,12 @@ def opening(chain: Records, history: History, policy: Policy, scheduled: bool = 
 def forgotten(association: TLSA, history: History, policy: Policy) -> Opening:
     """When no cache, not even a stale one, can hold an RRset with `association`: its private key may be deleted."""
     return _released((rrset for rrset in history.rrsets if association in rrset.records or rrset.records == LOST), history, policy, policy.lead)
+
+
+def covered(wanted: Parameters, history: History, policy: Policy) -> Opening:
+    """When no cache, not even a stale one, can hold an RRset without the parameters `wanted`: others may be dropped."""
+    return _released((rrset for rrset in history.rrsets if wanted not in parameters(rrset.records) or rrset.records == LOST),
+                     history, policy, policy.lead)
 
 
 def _released(rrsets: Iterable[RRset], history: History, policy: Policy, lead: int) -> Opening:

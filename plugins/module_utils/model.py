@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from .errors import DaneError, printable
 from .history import hold
-from .rollover import make_rules
+from .rollover import SCHEMES, make_rules
 from .tls_client import SERVICES
 from .x509 import ALGORITHMS
 from .zone import HOST_LABEL, LABEL, is_host_name, quote
@@ -925,7 +925,7 @@ _POLICY = {"signature_validity": (2419200, 1), "signature_renewal": (604800, 1),
 
 
 def _policy(judge: _Judge, value: Any) -> dict[str, Any]:
-    content = judge.mapping("dane_policy", value, [*_POLICY, "retire_after"])
+    content = judge.mapping("dane_policy", value, [*_POLICY, "retire_after", "scheme"])
     policy: dict[str, Any] = {}
     for key, (default, least) in _POLICY.items():
         most = 16 if key == "cache_hops" else SECONDS_MAX
@@ -933,6 +933,10 @@ def _policy(judge: _Judge, value: Any) -> dict[str, Any]:
         policy[key] = None if never else judge.integer(f"dane_policy, {key}", content.get(key), least, most, default)
     after = content.get("retire_after")
     policy["retire_after"] = None if after is None else judge.integer("dane_policy, retire_after", after, 0, SECONDS_MAX, 0)
+    policy["scheme"] = content.get("scheme") or "3 1 1"
+    if not isinstance(policy["scheme"], str) or policy["scheme"] not in SCHEMES:
+        judge.say("dane_policy, scheme", f"{show(policy['scheme'])} is not a scheme", "write 3 1 1, for records of keys, or 3 0 1, for records of certificates")
+        policy["scheme"] = "3 1 1"
     return policy
 
 

@@ -19,8 +19,8 @@ from . import clock, history
 from .errors import DaneError, printable
 from .files import lock, make_directory, write_file
 from .history import History, Policy
-from .rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, plan
-from .tlsa import TLSA, spki_record
+from .rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, bound, plan
+from .tlsa import TLSA
 
 SCHEMA = 2
 Json = dict[str, Any]
@@ -86,7 +86,8 @@ def read(path: str, host: str) -> Json:
                 _history_of(zone, entry)
         for report in record["reports"].values():
             for certificate in report["certificates"].values():
-                _keys_of(certificate, {}, record["compromised"])
+                _keys_of(certificate, {}, record["compromised"], ())
+                _chains_of(certificate)
         _clock_of(record)
         if not isinstance(record["generation"], int) or not all(isinstance(one, dict) for one in record["asked"].values()):
             raise ValueError("a part is not in its shape")
@@ -134,17 +135,36 @@ def owners(record: Json, zone: str) -> list[str]:
 
 
 def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str], list[str]]:
-    """For each (host, certificate) behind the owners of `zones` those of its keys, as it last said, that have 3 1 1 records."""
+    """For each (host, certificate) behind the owners of `zones` those of its keys, as it last said, that have records."""
     found: dict[tuple[str, str], set[str]] = {}
     for zone in zones:
         texts = published(record, zone["name"])
         for owner in zone["tlsa_owners"]:
             for entry in owner["backends"]:
                 known: Json = record["reports"].get(entry["host"], {"certificates": {}})["certificates"].get(entry["certificate"], {"keys": []})
-                keys = {key["spki"] for key in known["keys"] if spki_record(key["spki"]).presentation() in texts.get(owner["owner"], ([], 0))[0]}
+                chains = (*_chains_of(known), *(Chain(key["spki"]) for key in known["keys"]))
+                keys = {chain.spki for chain in chains
+                        if not {one.presentation() for one in chain.records()}.isdisjoint(texts.get(owner["owner"], ([], 0))[0])}
                 if keys:
                     found.setdefault((entry["host"], entry["certificate"]), set()).update(keys)
     return {where: sorted(keys) for where, keys in sorted(found.items())}
+
+
+def bound_certificates(record: Json, zones: Sequence[Json], rules: Rules) -> dict[tuple[str, str], bool]:
+    """For each (host, certificate) behind the owners of `zones` whether its timer must leave renewals to the plan.
+
+    Without those of which nobody knows it, as the record was lost: they stay as they are.
+    """
+    owners: dict[tuple[str, str], list[Owner]] = {}
+    for zone in zones:
+        entries = record["zones"].get(zone["name"])
+        for wanted in zone["tlsa_owners"]:
+            entry = (entries or {"owners": {}})["owners"].get(wanted["owner"])
+            past = _history_of(entries, entry) if entries and entry else History() if entries else history.lost(History(), rules.caches, 0)
+            for backend in wanted["backends"]:
+                owners.setdefault((backend["host"], backend["certificate"]), []).append(Owner(wanted["owner"], zone["tlsa_ttl"], past))
+    found = {where: bound(several, rules) for where, several in sorted(owners.items())}
+    return {where: known for where, known in found.items() if known is not None}
 
 
 def lasting(record: Json) -> Json:
@@ -159,23 +179,38 @@ def _hex(text: Any, host: str) -> str:
     return text
 
 
-def _remembered(report: Json) -> Json:
-    """The part of a host's report that is remembered: keys and what is live; hostile values are errors."""
-    certificates: Json = {}
+def _remembered(report: Json, before: Json, held: frozenset[str]) -> Json:
+    """The part of a host's report that is remembered: keys, certificates and what is live; hostile values are errors.
+
+    before: what was remembered of the host.  held: the records that some RRset has; certificates with one of them stay.
+    """
+    host, certificates = report["host"], {}
     for certificate in report["certificates"]:
-        keys: list[Json] = [{"spki": _hex(key["spki"], report["host"]), "created": int(key["created"])} for key in certificate["keys"]]
+        keys: list[Json] = [{"spki": _hex(key["spki"], host), "created": int(key["created"])} for key in certificate["keys"]]
         live = certificate["live"]
+        known = {_hex(key["certificate"]["fingerprint"], host): key["spki"] for key in certificate["keys"] if key["certificate"]}
+        known.update({_hex(live["fingerprint"], host): _hex(live["spki"], host)} if live else {})
+        known.update({chain.fingerprint: chain.spki for chain in _chains_of(before.get(certificate["name"], {}))
+                      if not held.isdisjoint(one.presentation() for one in chain.records() if not one.selector)})
         certificates[certificate["name"]] = {
             "keys": sorted(keys, key=lambda key: (key["created"], key["spki"])),
-            "live": _hex(live["spki"], report["host"]) if live else "",
+            "live": live["spki"] if live else "",
             "since": int(live["since"]) if live else 0,
+            "fingerprint": live["fingerprint"] if live else "",
+            "certificates": dict(sorted(known.items())),
         }
     return {"certificates": certificates}
 
 
-def _keys_of(known: Json, issued: Mapping[str, str], compromised: Iterable[str]) -> tuple[Key, ...]:
+def _keys_of(known: Json, issued: Mapping[str, str], compromised: Iterable[str], outdated: Iterable[str]) -> tuple[Key, ...]:
     """The keys of a remembered certificate; `issued` has the fingerprint of the good certificate of some."""
-    return tuple(Key(key["spki"], int(key["created"]), issued.get(key["spki"], ""), key["spki"] in compromised) for key in known["keys"])
+    return tuple(Key(key["spki"], int(key["created"]), issued.get(key["spki"], ""), key["spki"] in compromised, key["spki"] in outdated)
+                 for key in known["keys"])
+
+
+def _chains_of(known: Json) -> tuple[Chain, ...]:
+    """The remembered certificates."""
+    return tuple(Chain(str(spki), str(fingerprint)) for fingerprint, spki in known.get("certificates", {}).items())
 
 
 # --- merging ---
@@ -188,7 +223,10 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     which the primary signs, `trouble` why nothing may change, if so.  An owner that the model no longer has keeps its records until it is to be forgotten.
     """
     said = {report["host"]: report for report in reports}
-    remembered = {**record["reports"], **{host: _remembered(report) for host, report in said.items()}}
+    held = frozenset(text for zone in record["zones"].values() for entry in zone["owners"].values() for rrset in entry["rrsets"]
+                     for text in rrset["records"])
+    remembered = {**record["reports"], **{host: _remembered(report, record["reports"].get(host, {"certificates": {}})["certificates"], held)
+                                          for host, report in said.items()}}
     compromised = sorted({*record["compromised"], *(_hex(digest, "the operator") for digest in order.compromised)})
     asked = {host: {name: key for name, key in names.items() if _live(remembered, host, name) in ("", key)} for host, names in record["asked"].items()}
     for host, name in order.roll:
@@ -202,8 +240,9 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
         past[zone["name"]] = _past(record, zone, rules.caches, seen, now)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
-        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
-    made = plan(asked_for, _backends(wanted, remembered, said, compromised), rules, now, wishes, order.revoke_now)
+        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else ""), int(zone["soa"]["expire"]))
+                      for owner in sorted(model)]
+    made = plan(asked_for, _backends(wanted, remembered, said, compromised, now), rules, now, wishes, order.revoke_now)
     rrsets = dict(made.rrsets)
     entries: Json = {}
     for zone in zones:
@@ -260,28 +299,37 @@ def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool
     return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now)
 
 
-def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str]) -> list[Backend]:
+def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str], now: int) -> list[Backend]:
     """Each (host, certificate) that answers for an owner: from its report of this run, else from what is remembered of it."""
     answers: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for owner, backends in wanted.items():
         for entry in backends:
             answers.setdefault((entry["host"], entry["certificate"]), []).append((owner, entry["service"], entry["port"]))
-    return [_backend(host, name, where, remembered, said.get(host), compromised) for (host, name), where in sorted(answers.items())]
+    return [_backend(host, name, where, remembered, said.get(host), compromised, now) for (host, name), where in sorted(answers.items())]
 
 
-def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], remembered: Json, report: Json | None, compromised: Sequence[str]) -> Backend:
+def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], remembered: Json, report: Json | None, compromised: Sequence[str],
+             now: int) -> Backend:
     known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": [], "live": "", "since": 0})
     owners = tuple(sorted({owner for owner, _service, _port in where}))
+    chains = _chains_of(known)
     if report is None:
-        return Backend(host, name, owners, False, _keys_of(known, {}, compromised), known["live"], known["since"])
-    told: Json = next((one for one in report["certificates"] if one["name"] == name), {"keys": [], "endpoints": []})
+        return Backend(host, name, owners, False, _keys_of(known, {}, compromised, ()), known["live"], known["since"],
+                       fingerprint=known.get("fingerprint", ""), known=chains)
+    told: Json = next((one for one in report["certificates"] if one["name"] == name), {"keys": [], "endpoints": [], "algorithm": "", "bound": False})
     live = told.get("live")
     issued = {key["spki"]: _hex(key["certificate"]["fingerprint"], host) for key in told["keys"] if key["certificate"]}
+    outdated = {key["spki"] for key in told["keys"] if key["algorithm"] != told["algorithm"]}
     presented = tuple(
-        Presented(owner, f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"])
+        Presented(owner, f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"],
+                  _hex(seen["fingerprint"], host) if seen["fingerprint"] else "")
         for owner, service, port in where for seen in told["endpoints"] if (seen["service"], seen["port"]) == (service, port))
-    return Backend(host, name, owners, True, _keys_of(known, issued, compromised), known["live"], known["since"],
-                   bool(report["timers"]["renew"]), presented, bool(live and live["proven"]))
+    one = Backend(host, name, owners, True, _keys_of(known, issued, compromised, outdated), known["live"], known["since"],
+                  bool(report["timers"]["renew"]), presented, bool(live and live["proven"]), known.get("fingerprint", ""),
+                  bound=bool(told["bound"]), known=chains)
+    # how much of its life is left by the clock of the host, whatever that of the history says
+    return one if not live else replace(one, deployed=int(live["deployed"]), lifetime=int(live["not_after"]) - int(live["not_before"]),
+                                        expires=now + int(live["not_after"]) - int(report["time"]), due=bool(told["due"]))
 
 
 def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order,

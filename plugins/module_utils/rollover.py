@@ -2,17 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which TLSA RRset each owner has, and which step each host may take.  Pure: no input or output, no clock.
 
-The scheme is 3 1 1 of the current and the next key of each host that answers for the owner (RFC 7671 section 8.1, RFC 7672
-section 8.1).  A renewal keeps the key, so no record changes and nothing waits.  A key rolls in these steps, one in a run:
+An RRset is the union over the hosts that answer for its owner (RFC 7672 section 8.1).  There are two schemes:
+
+3 1 1, of the current and the next key (RFC 7671 section 8.1).  A renewal keeps the key, so no record changes and nothing waits.
+A key rolls in these steps, one in a run:
 
     make key -> publish -> (history.opening) -> order -> deploy -> retire (publish) -> (history.forgotten) -> delete key
 
-Which of them is next follows from what is on disk, on the wire and in the history, never from a note of what was done, so
+3 0 1, of the live certificate and the one that follows.  Each renewal takes the same steps, with the current key or, where that
+has had its time, with the next one; the host's timer leaves it to the plan:
+
+    order -> publish -> (history.opening) -> deploy -> retire (publish)
+
+From one scheme to the other: the records of the new one are added for every chain that may be presented; when no cache is
+without them (history.covered) those of the old one are dropped.  While a cache may hold records that stand for certificates,
+the timer goes on to leave renewals to the plan.
+
+Which step is next follows from what is on disk, on the wire and in the history, never from a note of what was done, so
 a run that died anywhere is taken up by the next one.
 
     current   the key of the live certificate
-    next      on disk, made after current, published
-    retiring  published, made before current
+    next      on disk, made after current; in 3 1 1 published
+    retiring  published, made before current; in 3 0 1 a certificate that was live before
 
 All times are unix seconds, all durations seconds.
 """
@@ -22,8 +33,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .history import History, Opening, Policy, Records, forgotten, hold, opening
-from .tlsa import spki_record
+from .errors import DaneError, printable
+from .history import LOST, History, Opening, Parameters, Policy, Records, covered, forgotten, hold, matches, opening, parameters
+from .tlsa import certificate_record, spki_record
+
+SCHEMES: dict[str, Parameters] = {"3 1 1": (3, 1, 1), "3 0 1": (3, 0, 1)}
 
 
 @dataclass(frozen=True)
@@ -31,43 +45,73 @@ class Rules:
     """What the operator wants of rolls, and what is assumed of caches and name servers.
 
     key_lifetime: a key that is live for so long is rolled; None where it is kept until the operator asks.  retire_after: how
-    long the old key stays published after a switch, so that there is a way back; None for one hold.
+    long the old record stays published after a switch, so that there is a way back; None for one hold.  scheme: of SCHEMES.
+    order: the seconds that may pass until a certificate that is due is ordered.
     """
 
     caches: Policy = field(default_factory=Policy)
     key_lifetime: int | None = 90 * 86400
     retire_after: int | None = None
+    scheme: str = "3 1 1"
+    order: int = 21600
+
+    def certificates(self) -> bool:
+        """Whether the records are to stand for certificates, which change with each renewal."""
+        return self.scheme == "3 0 1"
 
 
 def make_rules(policy: Mapping[str, Any]) -> Rules:
-    """The rules from `dane_policy` with all its defaults.  Of what is not on record the worst is assumed."""
+    """The rules from `dane_policy` with all its defaults.  Of what is not on record the worst is assumed.
+
+    DaneError where there is no such scheme.
+    """
+    if policy["scheme"] not in SCHEMES:
+        raise DaneError(f"dane_policy has the scheme {printable(ascii(policy['scheme']), 40)}; write one of {', '.join(SCHEMES)}")
     caches = Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
                     policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"])
-    return Rules(caches, policy["key_lifetime"], policy["retire_after"])
+    return Rules(caches, policy["key_lifetime"], policy["retire_after"], policy["scheme"], policy["timer_interval"])
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A leaf certificate: the SHA-256 of its SPKI and of its DER form in hexadecimal; `fingerprint` is "" where that is not known."""
+
+    spki: str
+    fingerprint: str = ""
+
+    def records(self) -> Records:
+        """The associations that it satisfies, of all schemes."""
+        return frozenset({spki_record(self.spki), *([certificate_record(self.fingerprint)] if self.fingerprint else [])})
 
 
 @dataclass(frozen=True)
 class Presented:
-    """What one endpoint presents for `owner`: `spki` is the leaf's SHA-256 in hexadecimal, "" where there is no TLS."""
+    """What one endpoint presents for `owner`: the digests of the leaf as in Chain; `spki` is "" where there is no TLS."""
 
     owner: str
     endpoint: str
     spki: str
     error: str = ""
+    fingerprint: str = ""
+
+    def chain(self) -> Chain:
+        """The leaf."""
+        return Chain(self.spki, self.fingerprint)
 
 
 @dataclass(frozen=True)
 class Key:
     """A private key on the disk of its host, known by the SHA-256 of its SPKI in hexadecimal.
 
-    certificate: the fingerprint of a good certificate for it on that disk, "" where there is none.  compromised: the operator
-    says that others may have it.
+    certificate: the fingerprint of the good certificate for it on that disk that lasts the longest, "" where there is none.
+    compromised: the operator says that others may have it.  outdated: of an algorithm that is not wanted any more.
     """
 
     spki: str
     created: int
     certificate: str = ""
     compromised: bool = False
+    outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +121,10 @@ class Backend:
     heard: it has reported in this run.  keys: oldest first.  live: the SPKI digest of the live certificate, "" where there is
     none.  since: when that key became live.  renews: its renewal timer is active.  proven: all services were seen to present what
     is live, so that the host does not go back to the key before.
+
+    fingerprint: of the live certificate, "" where it is not known; deployed: when that became live; lifetime: from its begin to its
+    end; expires: its end; due: it is to be renewed.  bound: the timer leaves renewals to the plan.  known: the certificates that
+    it is known to have or to have had, as far as an RRset may have records of them.
     """
 
     host: str
@@ -89,6 +137,17 @@ class Backend:
     renews: bool = False
     presented: tuple[Presented, ...] = ()
     proven: bool = True
+    fingerprint: str = ""
+    deployed: int = 0
+    lifetime: int = 0
+    expires: int = 0
+    due: bool = False
+    bound: bool = False
+    known: tuple[Chain, ...] = ()
+
+    def chain(self) -> Chain:
+        """The live one."""
+        return Chain(self.live, self.fingerprint)
 
     def current(self) -> Key | None:
         """The key of the live certificate."""
@@ -97,17 +156,41 @@ class Backend:
     def later(self) -> tuple[Key, ...]:
         """The keys that may follow the current one, first the one that is to."""
         current = self.current()
-        return tuple(key for key in self.keys if current and key.created > current.created and not key.compromised)
+        return tuple(key for key in self.keys if current and key.created > current.created and not key.compromised and not key.outdated)
+
+    def following(self, bound: bool) -> tuple[Chain, ...]:
+        """What may go live next.  Where records stand for certificates (`bound`) only what has one, of the current key too."""
+        keys = [key for key in (self.current(), *self.later()[:1]) if key]
+        return (tuple(Chain(key.spki, key.certificate) for key in keys if key.certificate not in ("", self.fingerprint)) if bound else
+                tuple(Chain(key.spki) for key in keys[1:]))
+
+    def records(self) -> Records:
+        """All associations that are known to be its."""
+        chains = (*(Chain(key.spki, key.certificate) for key in self.keys), *self.known, *([self.chain()] if self.live else []))
+        return frozenset(record for chain in chains for record in chain.records())
+
+    def unsure(self) -> tuple[str, ...]:
+        """Why it may present another of its chains than is known, in sentences."""
+        if not self.heard:
+            return (f"{self.host} has not reported in this run",)
+        if not self.proven:
+            return (f"the services of {self.host} were not seen to present what is live",)
+        unseen = set(self.owners) - {seen.owner for seen in self.presented if seen.spki} or "" in {seen.spki for seen in self.presented}
+        return (f"not every endpoint of {self.host} was seen",) if unseen else ()
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so."""
+    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so.
+
+    expire: the SOA expire of its zone.
+    """
 
     name: str
     ttl: int
     history: History
     trouble: str = ""
+    expire: int = 0
 
     def published(self) -> Records:
         """The records that the primary publishes."""
@@ -161,7 +244,10 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
     no clean one is eligible, the operator rather has DANE peers fail for one hold than the current key used for as long.
     """
     rrsets = {owner.name: _rrset(owner, [one for one in backends if owner.name in one.owners], rules, now) for owner in owners}
-    steps = {(one.host, one.certificate): _step(one, [owner for owner in owners if owner.name in one.owners], rrsets, rules, now,
+    known = frozenset(record for one in backends for record in one.records())
+    strangers = frozenset(record for owner in owners for rrset in owner.history.rrsets for record in rrset.records
+                          if not record.selector and record not in known)
+    steps = {(one.host, one.certificate): _step(one, [owner for owner in owners if owner.name in one.owners], rrsets, strangers, rules, now,
                                                 (one.host, one.certificate) in asked, revoke_now) for one in backends}
     return Plan(rrsets, steps)
 
@@ -170,43 +256,68 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
 
 def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) -> RRset:
     """The RRset of `owner`: the union over its backends (RFC 7672 section 8.1)."""
-    published = owner.published()
+    published, noun = owner.published(), "certificate" if rules.certificates() else "key"
     if owner.trouble:
         return RRset(published, f"kept as it is published: {owner.trouble}", (owner.trouble,))
-    known = frozenset(spki_record(key.spki) for one in backends for key in one.keys)
-    wanted = (published - known) | frozenset(record for one in backends for record in _wanted(owner, one, backends, rules, now))
-    held = [text for one in backends for text in (_not_ready(owner, one) if not published else _mismatch(owner, one, wanted))]
+    kinds, unchanged = _kinds(owner, backends, rules, now)
+    known = frozenset(record for one in backends for record in one.records())
+    unsure = any(one.unsure() for one in backends)
+    # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
+    others = frozenset(record for record in published - known if record.selector or unsure)
+    union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, any(not kind[1] for kind in kinds), rules, now))
+    wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
+    held = [text for one in backends for text in (*([] if published else _not_ready(owner, one, rules)), *_mismatch(owner, one, wanted))]
     if held:
         return RRset(published, "kept as it is published: not every backend is known to match" if published else
-                     "not published yet: not every endpoint is known to match", tuple(held))
-    silent = tuple(f"{one.host} has not reported in this run" for one in backends if not one.heard)
+                     "not published yet: not every endpoint is known to match", (*held, *unchanged))
     if not published:
-        return RRset(wanted, "first publication: every endpoint presents a key that a record stands for")
+        return RRset(wanted, f"first publication: every endpoint presents a {noun} that a record stands for")
+    silent = tuple(dict.fromkeys((*(f"{one.host} has not reported in this run" for one in backends if not one.heard), *unchanged)))
+    if parameters(wanted) - parameters(published):
+        return RRset(wanted, "the scheme changes: the records of the new one are added for all that is presented", silent)
+    if parameters(published) - parameters(wanted):
+        return RRset(wanted, "the scheme changes: no cache is without the records of the new one, and those of the old one are dropped", silent)
     if wanted - published:
-        return RRset(wanted, "a key is added: every backend goes on to match", silent)
+        return RRset(wanted, f"a {noun} is added: every backend goes on to match", silent)
     if published - wanted:
-        return RRset(wanted, "a key is retired: no endpoint presents it", silent)
+        return RRset(wanted, f"a {noun} is retired: no endpoint presents it", silent)
     return RRset(wanted, "kept as it is published" if silent else "published: every backend matches", silent)
 
 
-def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], rules: Rules, now: int) -> Records:
-    """The records that `owner` is to have because of `backend`."""
+def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) -> tuple[set[Parameters], tuple[str, ...]]:
+    """The parameters that the RRset is to have, and what holds a change of them back: one change at a time (RFC 7671 section 8)."""
+    wanted, have = SCHEMES[rules.scheme], parameters(owner.published())
+    if have <= {wanted}:
+        return {wanted}, ()
+    held = [text for one in backends for text in one.unsure()]
+    if wanted not in have:
+        held += [text for one in backends for text in _not_bound(owner, one, rules)]
+        return (have if held else have | {wanted}), tuple(held)
+    found = covered(wanted, owner.history, rules.caches)
+    return (have if held or not found.is_open(now) else {wanted}), (*held, *found.waits_for)
+
+
+def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: bool, rules: Rules, now: int) -> Records:
+    """The records, of all schemes, that `owner` is to have because of `backend`; `bound` where some stand for certificates."""
     published, current = owner.published(), backend.current()
-    kept = frozenset(spki_record(key.spki) for key in backend.keys) & published
+    kept = backend.records() & published
+    live = backend.chain().records() if backend.live else frozenset()
     if not backend.heard or current is None:
-        return kept | ({spki_record(backend.live)} if backend.live else frozenset())
-    following = {spki_record(key.spki) for key in backend.later()[:1]}
-    presented = {seen.spki for one in backends for seen in one.presented}
-    unseen = set(backend.owners) - {seen.owner for seen in backend.presented}
-    if not backend.proven or unseen or "" in {seen.spki for seen in backend.presented}:
-        return kept | {spki_record(current.spki)} | following  # an endpoint that was not seen may present any of its keys
-    stays = backend.since + (hold(owner.ttl, rules.caches) if rules.retire_after is None else rules.retire_after)
-    retired = {spki_record(key.spki) for key in backend.keys
-               if key.spki not in presented and (key.compromised or key.created < current.created and now >= stays)}
-    return (kept - retired) | {spki_record(current.spki)} | following
+        return kept | live
+    following = frozenset(record for chain in backend.following(bound) for record in chain.records())
+    if backend.unsure():
+        return kept | live | following         # an endpoint that was not seen may present any of its keys
+    presented = frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
+    stays = hold(owner.ttl, rules.caches) if rules.retire_after is None else rules.retire_after
+    burnt = {key.spki for key in backend.keys if key.compromised or key.outdated}
+    # a key that has had its time, and with `bound` one that has no certificate yet: each parameter is there for each chain
+    keys = {spki_record(key.spki) for key in backend.keys if key.spki in burnt or (
+        now >= backend.since + stays if key.created < current.created else bound and not key.certificate)}
+    certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
+    return (kept - ((keys | certificates) - presented)) | live | following
 
 
-def _not_ready(owner: Owner, backend: Backend) -> list[str]:
+def _not_ready(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
     """Why `owner` must not have its first RRset because of `backend`."""
     if not backend.heard:
         return [f"{backend.host} has not reported in this run"]
@@ -216,26 +327,56 @@ def _not_ready(owner: Owner, backend: Backend) -> list[str]:
     presented = [seen for seen in backend.presented if seen.owner == owner.name]
     if not presented:
         held.append(f"{backend.host} has no endpoint that was looked at")
-    for seen in presented:
-        if not seen.spki:
-            held.append(f"{backend.host}: {seen.endpoint} presents no certificate: {seen.error or 'no TLS'}")
-        elif seen.spki not in [key.spki for key in backend.keys]:
-            held.append(f"{backend.host}: {seen.endpoint} presents the key {seen.spki[:16]}..., which no record stands for")
-    return held
+    held += [f"{backend.host}: {seen.endpoint} presents no certificate: {seen.error or 'no TLS'}" for seen in presented if not seen.spki]
+    return held + _not_bound(owner, backend, rules)
+
+
+def _not_bound(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
+    """Why no record may stand for a certificate of `backend`, where the scheme wants it.
+
+    The timer must not renew by itself any more, and a third of the certificate's life, when it is due, has to be enough for all
+    that a renewal waits for.
+    """
+    if not rules.certificates() or not backend.heard:
+        return []
+    if not backend.bound:
+        return [f"{backend.host} has not been told yet that its timer must not renew {backend.certificate}"]
+    caches, wait = rules.caches, hold(owner.ttl, rules.caches)
+    served = min(owner.expire, caches.lost_signature)
+    needed = served + caches.fall_back + wait + caches.lead + rules.order
+    third = backend.lifetime // 3
+    return [] if third > needed else [
+        f"{backend.host}: the scheme {rules.scheme} needs more than {needed} seconds in a third of the life of {backend.certificate}, which is {third}: "
+        f"the lesser of SOA expire and signature_validity {served} + fall_back {caches.fall_back} + one hold {wait} + lead {caches.lead} "
+        f"+ timer_interval {rules.order}; have the CA issue certificates that last longer, lower one of these, or keep the scheme 3 1 1"]
 
 
 def _mismatch(owner: Owner, backend: Backend, wanted: Records) -> list[str]:
     """What `backend` presents for `owner`, or did when it was last heard, and the RRset `wanted` does not match.
 
-    An endpoint without TLS, or of a host that is off, cannot be made worse by another key's record.
+    An endpoint without TLS, or of a host that is off, cannot be made worse by another record.
     """
-    return [f"{backend.host}: {seen.endpoint} presents the key {seen.spki[:16]}..., which no record stands for"
-            for seen in backend.presented if seen.owner == owner.name and seen.spki and spki_record(seen.spki) not in wanted]
+    return [f"{backend.host}: {seen.endpoint} presents the {_leaf(seen, (3, 1, 1) not in parameters(wanted) or spki_record(seen.spki) in wanted)}, "
+            "which no record stands for"
+            for seen in backend.presented if seen.owner == owner.name and seen.spki and not matches(wanted, seen.chain().records())]
+
+
+def _leaf(seen: Presented, certificate: bool) -> str:
+    return f"certificate {seen.fingerprint[:16]}..." if certificate else f"key {seen.spki[:16]}..."
 
 
 # --- what a host may do ---
 
-def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], rules: Rules, now: int, asked: bool, revoke_now: bool) -> Step:
+def bound(owners: Iterable[Owner], rules: Rules) -> bool | None:
+    """Whether renewals are the plan's: records stand for certificates, or a cache may hold some that do.  None: nobody knows."""
+    rrsets = [rrset for owner in owners for rrset in owner.history.rrsets]
+    if rules.certificates() or any(not record.selector for rrset in rrsets for record in rrset.records):
+        return True
+    return None if any(rrset.records == LOST for rrset in rrsets) else False
+
+
+def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], strangers: Records, rules: Rules, now: int, asked: bool,
+          revoke_now: bool) -> Step:
     """The step of one certificate of one host."""
     current, later = backend.current(), backend.later()
     if not backend.heard:
@@ -250,46 +391,92 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], r
         return Step("publish", "its TLSA records are to change first", held_by=held)
     if not later:
         return Step("make key", "there is no next key", backend.keys[-1].spki)
-    if any(not owner.published() for owner in owners):
+    mine = bound(owners, rules)
+    mine = backend.bound if mine is None else mine
+    due = backend.due and mine
+    if any(not owner.published() for owner in owners) and not due:
         return Step("wait", "its TLSA records are not published yet", held_by=held)
-    following = later[0]
+    following, roll = later[0], _Roll(backend, owners, rules, now, mine, revoke_now)
     if current.compromised:
-        return _roll(backend, following, owners, rules, now, "its current key is compromised", scheduled=False, revoke_now=revoke_now)
-    gone = _to_delete(backend, current, owners, rules, now)
+        return roll.to(following, "its current key is compromised", scheduled=False)
+    gone = _to_delete(backend, current, owners, strangers, rules, now)
     if gone:
         return gone
+    ordered = due and current.certificate not in ("", backend.fingerprint)
+    if due and not rules.certificates() or ordered:  # what is on its way first: another key would have to wait anew
+        return roll.to(current, "its certificate is due")
     if asked:
-        return _roll(backend, following, owners, rules, now, "the operator asks for another key")
+        return roll.to(following, "the operator asks for another key")
+    if current.outdated:
+        return roll.to(following, "its key is of an algorithm that is not wanted any more")
+    aged = rules.key_lifetime is not None and now >= backend.since + rules.key_lifetime
+    if rules.certificates():
+        if not due:
+            return _rest("its certificate is in its time", backend.expires - backend.lifetime // 3, owners, held, rules)
+        return roll.to(following, "its certificate is due, and its key has been live for its lifetime") if aged else roll.to(
+            current, "its certificate is due")
     if rules.key_lifetime is None:
-        return Step("rest", "its key is kept until the operator asks for another")
-    if now < backend.since + rules.key_lifetime:
-        return Step("rest", "its key is in its time", not_before=backend.since + rules.key_lifetime)
-    return _roll(backend, following, owners, rules, now, "its key has been live for its lifetime")
+        return _rest("its key is kept until the operator asks for another", None, owners, held, rules)
+    if not aged:
+        return _rest("its key is in its time", backend.since + rules.key_lifetime, owners, held, rules)
+    return roll.to(following, "its key has been live for its lifetime")
 
 
-def _roll(backend: Backend, following: Key, owners: Sequence[Owner], rules: Rules, now: int, reason: str, scheduled: bool = True,
-          revoke_now: bool = False) -> Step:
-    """The way to the key `following`: to wait, to order a certificate for it, or to put that live."""
-    records = frozenset({spki_record(following.spki)})
-    found = _latest(opening(records, owner.history, rules.caches, scheduled) for owner in owners)
-    wrong = tuple(f"{seen.endpoint} presents {'the key ' + seen.spki[:16] + '...' if seen.spki else 'no certificate'}, not what is live"
-                  for seen in backend.presented if seen.spki != backend.live)
-    if not found.is_open(now) and not revoke_now:
-        return Step("wait", f"{reason}, and caches may hold records that the next one does not match", following.spki,
-                    held_by=found.waits_for, not_before=found.time)
-    if wrong and scheduled:
-        return Step("wait", f"{reason}, and an endpoint has to be mended first", following.spki, held_by=wrong)
-    why = "no cache holds records that the next one does not match" if found.is_open(now) else (
-        "as the operator wants, although caches may hold records that the next one does not match")
-    return Step("deploy" if following.certificate else "order", f"{reason}; {why}", following.spki, following.certificate)
+def _rest(reason: str, until: int | None, owners: Sequence[Owner], held: tuple[str, ...], rules: Rules) -> Step:
+    """Nothing is to be done, but for what is left of a change of scheme."""
+    changing = [owner for owner in owners if parameters(owner.published()) != {SCHEMES[rules.scheme]}]
+    if not changing:
+        return Step("rest", reason, not_before=until)
+    return Step("wait", "its TLSA records are to be those of another scheme", held_by=held,
+                not_before=_latest(covered(SCHEMES[rules.scheme], owner.history, rules.caches) for owner in changing).time)
 
 
-def _to_delete(backend: Backend, current: Key, owners: Sequence[Owner], rules: Rules, now: int) -> Step | None:
-    """The deletion of the oldest key that has had its time, or that others may have, once no cache can hold its record."""
+@dataclass(frozen=True)
+class _Roll:
+    """The way to another chain."""
+
+    backend: Backend
+    owners: Sequence[Owner]
+    rules: Rules
+    now: int
+    bound: bool
+    revoke_now: bool
+
+    def to(self, key: Key, reason: str, scheduled: bool = True) -> Step:
+        """The step towards a certificate of `key`: to wait, to order it, or to put it live."""
+        backend, now = self.backend, self.now
+        chain = Chain(key.spki, "" if key.certificate == backend.fingerprint else key.certificate)
+        # with records of certificates its own comes first, as it waits until caches have that
+        renews = self.rules.certificates() or key.spki == backend.live
+        if not chain.fingerprint and (renews or self.bound and not scheduled):
+            return Step("order", f"{reason}; its record can be published when the next one is there", key.spki)
+        found = _latest(opening(chain.records(), owner.history, self.rules.caches, scheduled) for owner in self.owners)
+        late = renews and 0 < backend.expires < (found.time or now)
+        if not found.is_open(now) and not (self.revoke_now and (late or not scheduled)):
+            alarm = (f"ALARM: the live certificate ends at the unix time {backend.expires}, before the next one may go live; wait, and only DANE peers "
+                     "accept it from then on; or have the next one used at once by -e dane_revoke_now=true, and DANE peers fail for one hold",)
+            return Step("wait", f"{reason}, and caches may hold records that the next one does not match", key.spki,
+                        held_by=(*(alarm if late else ()), *found.waits_for), not_before=found.time)
+        wrong = tuple(f"{seen.endpoint} presents {'the ' + _leaf(seen, seen.spki == backend.live) if seen.spki else 'no certificate'}, not what is live"
+                      for seen in backend.presented if seen.spki != backend.live or self.bound and seen.fingerprint != backend.fingerprint)
+        if wrong and scheduled:
+            return Step("wait", f"{reason}, and an endpoint has to be mended first", key.spki, held_by=wrong)
+        why = "no cache holds records that the next one does not match" if found.is_open(now) else (
+            "as the operator wants, although caches may hold records that the next one does not match")
+        return Step("deploy" if chain.fingerprint else "order", f"{reason}; {why}", chain.spki, chain.fingerprint)
+
+
+def _to_delete(backend: Backend, current: Key, owners: Sequence[Owner], strangers: Records, rules: Rules, now: int) -> Step | None:
+    """The deletion of the oldest key that has had its time, or is not to be used, once no cache can hold a record of it.
+
+    strangers: the records of certificates of which nobody knows the key.
+    """
     for key in backend.keys:
-        if key == current or (key.created > current.created and not key.compromised):
+        if key == current or (key.created > current.created and not key.compromised and not key.outdated):
             continue
-        if _latest(forgotten(spki_record(key.spki), owner.history, rules.caches) for owner in owners).is_open(now):
+        chains = (Chain(key.spki, key.certificate), *(chain for chain in backend.known if chain.spki == key.spki))
+        records = strangers | frozenset(record for chain in chains for record in chain.records())
+        if _latest(forgotten(record, owner.history, rules.caches) for record in records for owner in owners).is_open(now):
             return Step("delete key", "it is not used any more, and no cache can hold its record", key.spki)
     return None
 

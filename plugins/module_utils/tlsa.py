@@ -161,3 +161,8 @@ def owner(name: str, port: int, transport: str = "tcp") -> str:
 def spki_record(spki_hex: str) -> TLSA:
     """The 3 1 1 record of a key that is known by the SHA-256 of its SPKI in hexadecimal."""
     return TLSA.parse(f"3 1 1 {spki_hex}", "the SHA-256 of a key")
+
+
+def certificate_record(fingerprint: str) -> TLSA:
+    """The 3 0 1 record of a certificate that is known by the SHA-256 of its DER form in hexadecimal."""
+    return TLSA.parse(f"3 0 1 {fingerprint}", "the SHA-256 of a certificate")

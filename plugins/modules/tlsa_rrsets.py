@@ -13,8 +13,8 @@ description:
     record, and returns the TLSA RRset that each owner shall have.
   - An RRset is first published when every endpoint of every host behind the name presents a key that one of its records
     stands for. A host that is not heard from keeps its records.
-  - Says which step each certificate of each host may take towards another key. With O(observe) the name servers of the zones
-    are asked first, as M(selfhost.dane.tlsa_gate_info) does; a key goes live only after that.
+  - Says which step each certificate of each host may take towards another key or, in the scheme 3 0 1, another certificate.
+    With O(observe) the name servers of the zones are asked first, as M(selfhost.dane.tlsa_gate_info) does; a key goes live only after that.
 author: The selfhost.dane authors (@selfhost-dane)
 extends_documentation_fragment:
   - selfhost.dane.attributes
@@ -181,6 +181,26 @@ published:
       type: list
       elements: str
       sample: [8755cdaa8fe24ef16cc0f2c918063185e433faaf1415664911d9e30a924138c4]
+bound:
+  description:
+    - For each certificate of each host whether records stand for the certificate itself, or may in some cache, so that the host's timer
+      must not renew it. Without those of which nobody knows, as the record was lost.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: g.pyon.example
+    bound:
+      description: Whether it is so.
+      type: bool
+      sample: false
 seen:
   description: What is wrong with the name servers, in sentences; nothing where they were not asked.
   returned: success
@@ -240,7 +260,8 @@ def main() -> None:
         found, wrong = observations(given) if given["observe"] else ({}, [])
         now = clock.read()  # not before: what was served then has to count as served
         controller = None if given["time"] is None else given["time"] + now.boot - begin.boot
-        done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, make_rules(policy),
+        rules = make_rules(policy)
+        done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
                               policy["signature_validity"], now, controller, write=not module.check_mode)
     except DaneError as error:
         module.fail_json(msg=str(error))
@@ -257,6 +278,8 @@ def main() -> None:
                for (host, certificate), step in sorted(done.plan.steps.items())],
         published=[{"host": host, "certificate": certificate, "keys": keys}
                    for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],
+        bound=[{"host": host, "certificate": certificate, "bound": bound}
+               for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         seen=wrong)
 
 

@@ -27,7 +27,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "ansible_collections.selfhost.dane.plugins.module_utils"
 TARGETS = ("history", "rollover")
-TABLES = [str(ROOT / f"tests/unit/test_{target}.py") for target in TARGETS]
+TABLES = [str(ROOT / f"tests/unit/test_{name}.py") for name in (*TARGETS, "rollover_schemes")]
 RESULTS, EXPLAINED = ROOT / ".cache/mutants.json", ROOT / "tests/mutation/explained.txt"
 SEEDS = (1, 2, 3)                              # of each world of the simulation: ten seconds
 LIMIT = 120                                    # seconds for one mutant: who needs longer waits for ever

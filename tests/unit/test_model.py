@@ -387,6 +387,9 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
      ("dane_policy: key_lifetime 356460 seconds is not more than the 356460 that a new key of zone kodama.example has to wait"
       " (fall_back 90000 + hold 7260 for the TTL 3600 + lead 259200); raise key_lifetime, or write never or 0",)),
     ("forget", (("dane_forget",), ["g.pyon.example"]), ("dane_forget: g.pyon.example is not the owner of a TLSA record; write it as in: _25._tcp.g",)),
+    ("scheme", (("dane_policy", "scheme"), "2 1 1"),
+     ("dane_policy, scheme: '2 1 1' is not a scheme; write 3 1 1, for records of keys, or 3 0 1, for records of certificates",)),
+    ("no scheme", (("dane_policy", "scheme"), ["3 0 1"]), ("dane_policy, scheme: ['3 0 1'] is not a scheme; write 3 1 1",)),
     ("timer", (("dane_policy", "timer_interval"), 0), ("dane_policy, timer_interval: 0 is out of range; give a number from 1",)),
     # zones
     ("primary among secondaries", ((*ZONE, "secondaries"), ["vps.pyon.example"]),
@@ -568,7 +571,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "schema": 1, "host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"],
         "policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600, "key_lifetime": 7776000, "retire_after": None,
                    "lead": 259200, "session": 600, "cache_floor": 300, "cache_hops": 2, "clock_margin": 60, "fall_back": 90000, "ns_ttl": 172800,
-                   "highest_tlsa_ttl": 604800},
+                   "highest_tlsa_ttl": 604800, "scheme": "3 1 1"},
         "acme": {"directory": "https://acme-v02.api.letsencrypt.org/directory", "contact": "hostmaster@pyon.example", "ca": ""},
         "resolver": {"root_hints": [], "trust_anchors": [], "insecure_reverse": False},
         "primary_zones": [{

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils import clock, histor
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from ansible_collections.selfhost.dane.plugins.module_utils.records import Observation, Order, Outcome
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Rules
-from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import certificate_record, spki_record
 
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 OWNER = "_25._tcp.g.pyon.example."
@@ -27,21 +28,24 @@ NS = ("198.51.100.1", "198.51.100.2")
 
 
 def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, presents: str = "", issued: str = "", since: int = 3,
-           proven: bool = True) -> dict[str, Any]:
+           proven: bool = True, live_certificate: str = C, due: str = "", bound: bool = False, deployed: int = 0,
+           algorithms: tuple[str, ...] = ("ecdsa-p256",) * 3) -> dict[str, Any]:
     return {"schema": 1, "host": host, "time": 5, "timers": {"renew": True}, "certificates": [{
-        "name": "g", "keys": [{"spki": key, "created": 10 + n, "algorithm": "ecdsa-p256",
+        "name": "g", "algorithm": "ecdsa-p256", "bound": bound, "due": due, "keys": [{"spki": key, "created": 10 + n, "algorithm": algorithms[n],
                                "certificate": {"fingerprint": D, "not_after": 99} if key == issued else None} for n, key in enumerate(keys)],
-        "live": {"fingerprint": C, "spki": live, "not_after": 99, "since": since, "proven": proven},
+        "live": {"fingerprint": live_certificate, "spki": live, "not_before": -9999, "not_after": 9999, "since": since, "deployed": deployed,
+                 "proven": proven},
         "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": "198.51.100.10", "spki": presents or live,
-                       "fingerprint": C, "error": ""}]}]}
+                       "fingerprint": live_certificate, "error": ""}]}]}
 
 
 def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, order: Order = NOTHING, now: int = 7, write: bool = True,
-           answered: tuple[str, ...] | None = None) -> Outcome:
-    """Merge; all name servers answer with the keys `answered` at `now`, or are not asked."""
+           answered: tuple[str, ...] | None = None, rules: Rules = RULES, certificates: tuple[str, ...] = ()) -> Outcome:
+    """Merge; all name servers answer with the keys `answered` and the `certificates` at `now`, or are not asked."""
+    served = frozenset((*map(spki_record, answered or ()), *map(certificate_record, certificates)))
     seen = {} if answered is None else {"pyon.example": Observation(NS, answers={OWNER: [
-        history.Answer(address, frozenset(map(spki_record, answered)), 100, now + VALIDITY, 1000) for address in NS]})}
-    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, seen, order, RULES, VALIDITY, clock.Reading(now, now, "a"), now, write)
+        history.Answer(address, served, 100, now + VALIDITY, 1000) for address in NS]})}
+    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, seen, order, rules, VALIDITY, clock.Reading(now, now, "a"), now, write)
 
 
 def published(outcome: Outcome) -> Any:
@@ -204,3 +208,92 @@ def test_the_published_keys_of_each_host_are_its_own(tmp_path: Path) -> None:
     assert len(published(done)[0]) == 4
     assert records.published_keys(done.after, zones) == {("mx2", "g"): [C, D], ("vps", "g"): [A, B]}
     assert records.published_keys(records.read(str(tmp_path / "none"), "vps"), zones) == {}
+
+
+# --- records of certificates ---
+
+CERTIFICATES = replace(RULES, scheme="3 0 1", order=1, key_lifetime=None)
+G = "e" * 64
+
+
+def test_a_certificate_is_renewed_step_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert records.bound_certificates(records.read(str(path), "vps"), ZONES, CERTIFICATES) == {("vps", "g"): True}
+
+    def run(now: int, *answered: str, **facts: Any) -> Outcome:
+        return update(path, [report(bound=True, **facts)], now=now, answered=() if answered else None, certificates=answered, rules=CERTIFICATES)
+
+    first = run(1000)
+    assert published(first)[0] == [f"3 0 1 {C}"]
+    assert records.published_keys(first.after, ZONES) == {("vps", "g"): [A]}
+    assert step(run(2500, C)).kind == "rest"
+    due = step(run(2600, C, due="a third or less of its life is left"))
+    assert (due.kind, due.spki) == ("order", A)
+    issued = {"due": "a third or less of its life is left", "issued": A}
+    more = run(2601, C, **issued)
+    assert published(more)[0] == [f"3 0 1 {C}", f"3 0 1 {D}"] and step(more).kind == "publish"
+    for now in range(2610, 3300, 10):
+        waits = step(run(now, C, D, **issued))
+        if waits.kind != "wait":
+            break
+    assert (waits.kind, waits.fingerprint) == ("deploy", D) and now >= 2610 + 150 + history.hold(100, RULES.caches) + RULES.caches.lead
+    live = {"live_certificate": D, "issued": A, "deployed": now}
+    later = now + history.hold(100, RULES.caches)
+    assert published(run(later - 1, C, D, **live))[0] == [f"3 0 1 {C}", f"3 0 1 {D}"], "the certificate before is remembered"
+    gone = run(later, C, D, **live)
+    assert published(gone)[0] == [f"3 0 1 {D}"]
+    assert gone.after["reports"]["vps"]["certificates"]["g"]["certificates"] == {C: A, D: A}, "as long as a cache may hold its record"
+    for now in range(later + 10, later + 800, 10):
+        last = run(now, D, **live)
+    assert run(now + 1, D, **live).after["reports"]["vps"]["certificates"]["g"]["certificates"] == {D: A} and last.plan.steps["vps", "g"].kind == "rest"
+    off = update(path, [], now=now + 2, rules=CERTIFICATES)
+    assert published(off)[0] == [f"3 0 1 {D}"]
+
+
+def test_who_renews_follows_from_what_is_on_record(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    lost = records.read(str(path), "vps")
+    assert records.bound_certificates(lost, ZONES, RULES) == {}, "nobody knows"
+    known = update(path, [report()], now=7).after
+    assert records.bound_certificates(known, ZONES, RULES) == {}, "not before what nobody knows is in no cache any more"
+    later = update(path, [report()], now=9000, answered=(A, B)).after
+    assert records.bound_certificates(later, ZONES, RULES) == {("vps", "g"): False}
+    changed = update(path, [report(bound=True)], now=9001, answered=(A, B), rules=CERTIFICATES).after
+    assert records.bound_certificates(changed, ZONES, RULES) == {("vps", "g"): True}
+    more = [{**ZONES[0], "tlsa_owners": [*ZONES[0]["tlsa_owners"], {"owner": "_443._tcp.h.", "backends": [
+        {"host": "mx2", "certificate": "h", "service": "https", "port": 443}]}]}]
+    assert records.bound_certificates(later, more, RULES) == {("vps", "g"): False, ("mx2", "h"): False}, "a new owner had no records"
+
+
+def test_a_scheme_for_which_certificates_live_too_short_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()], now=7)
+    refused = update(path, [report(bound=True)], now=9000, answered=(A, B), rules=replace(CERTIFICATES, order=6000))
+    assert published(refused)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"] and step(refused).kind == "wait" and not refused.changed()
+    assert "which is 6666" in step(refused).held_by[0] and "SOA expire and signature_validity 200 " in step(refused).held_by[0]
+
+
+def test_the_life_that_is_left_is_that_of_the_hosts_clock(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report(bound=True)], now=1000, rules=CERTIFICATES)
+    late = step(update(path, [{**report(bound=True, due="soon", issued=A), "time": 9990}], now=1001, answered=(), certificates=(C, D), rules=CERTIFICATES))
+    assert late.kind == "publish"
+    late = step(update(path, [{**report(bound=True, due="soon", issued=A), "time": 9990}], now=1002, answered=(), certificates=(C, D), rules=CERTIFICATES))
+    assert f"ALARM: the live certificate ends at the unix time {1002 + 9}, " in late.held_by[0]
+
+
+def test_a_key_of_another_algorithm_than_is_wanted_is_no_next_key(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()], now=7)
+    found = update(path, [report(keys=(A, B, G), algorithms=("rsa-2048", "rsa-2048", "ecdsa-p256"))], now=9000)
+    assert published(found)[0] == [f"3 1 1 {A}", f"3 1 1 {G}"]
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda item: item["live"].update(fingerprint="a\n$INCLUDE /etc/shadow"), lambda item: item["keys"][0].update(certificate={"fingerprint": "x"}),
+    lambda item: item["endpoints"][0].update(fingerprint="x")])
+def test_a_fingerprint_that_is_none_is_refused(tmp_path: Path, spoil: Any) -> None:
+    bad = report()
+    spoil(bad["certificates"][0])
+    with pytest.raises(DaneError, match="report of vps"):
+        update(tmp_path / "record.json", [bad])

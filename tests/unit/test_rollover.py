@@ -408,7 +408,8 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
 
 def test_the_rules_follow_from_the_policy_of_the_model() -> None:
     names = ("lead", "session", "cache_floor", "cache_hops", "clock_margin", "fall_back", "ns_ttl", "highest_tlsa_ttl", "signature_validity",
-             "key_lifetime", "retire_after")
-    rules = make_rules({name: number for number, name in enumerate(names)})
-    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8), 9, 10)
+             "key_lifetime", "retire_after", "timer_interval")
+    policy = {**{name: number for number, name in enumerate(names)}, "scheme": "3 0 1"}
+    rules = make_rules(policy)
+    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8), 9, 10, "3 0 1", 11)
     assert (rules.caches.floor, rules.caches.hops, rules.caches.margin, rules.caches.fall_back, rules.caches.ns_ttl) == (2, 3, 4, 5, 6)
