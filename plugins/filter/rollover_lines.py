@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders a certificate for its next key",
-          "deploy": "goes over to its next key", "delete_key": "deletes a key that it has done with"}
+PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders its next certificate",
+          "deploy": "goes over to its next certificate", "delete_key": "deletes a key that it has done with"}
 SHOWN = 6  # of what holds it back
 
 

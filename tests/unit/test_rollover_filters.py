@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.selfhost.dane.plugins.filter.bound_certificates import bound_certificates
 from ansible_collections.selfhost.dane.plugins.filter.permitted_steps import permitted_steps
 from ansible_collections.selfhost.dane.plugins.filter.rollover_lines import rollover_lines
 
@@ -46,6 +47,27 @@ def test_a_step_is_taken_where_all_primaries_plan_it(primaries: list[dict[str, A
     assert permitted_steps(primaries, "vps") == wanted
 
 
+def recorded(*bound: bool, zones: tuple[dict[str, Any], ...] = (zone(),), host: str = "vps") -> dict[str, Any]:
+    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+            "tlsa_recorded": {"bound": [{"host": host, "certificate": "g", "bound": one} for one in bound]}}
+
+
+@pytest.mark.parametrize(("primaries", "wanted"), [
+    ([recorded(True)], {"g": True}),
+    ([recorded(False)], {"g": False}),
+    ([recorded(False), recorded(True)], {"g": True}),
+    ([recorded(False), recorded(False)], {"g": False}),
+    ([recorded(False), recorded()], {}),                                             # its record is lost
+    ([recorded(False), primary(reached=False)], {}),                                 # not reached
+    ([recorded(True), primary(reached=False)], {"g": True}),
+    ([recorded(False), primary(zones=(zone("other"),))], {"g": False}),              # has no name of this certificate
+    ([recorded(True, host="mx2")], {}),
+    ([], {}),
+])
+def test_the_timer_is_free_where_all_primaries_say_so(primaries: list[dict[str, Any]], wanted: dict[str, bool]) -> None:
+    assert {name: bound for name, bound in bound_certificates(primaries, "vps").items() if name == "g"} == wanted
+
+
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
@@ -53,7 +75,7 @@ def test_lines_say_phase_reason_obstacles_and_time() -> None:
     assert lines[1:3] == ["vps, g: waits: so", "  held back: 198.51.100.0 may still serve it"] and lines[-1] == "  and 3 more"
 
 
-@pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: rollover_lines([{}])])
+@pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: bound_certificates([{}], "vps"), lambda: rollover_lines([{}])])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
