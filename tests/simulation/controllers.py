@@ -36,6 +36,8 @@ class Controller:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        if self.rules is RULES:
+            self.rules = fleet.rules
         self.disk = Record()
         self.older = self.disk                 # a backup of the record
         self.generation = 0                    # what the hosts have seen of the record's
@@ -63,6 +65,11 @@ class Controller:
         """One run; it yields before each effect."""
         fleet = self.fleet
         reachable = [host for host in fleet.hosts if fleet.now >= host.unheard_until]
+        for host in reachable:
+            bound = self.bound(host)
+            if bound is not None and host.bound != bound:
+                yield f"tell {host.name} what its timer may do"
+                host.bound = bound
         for host in reachable:
             for endpoint in host.endpoints:
                 if endpoint.presents != host.live:
@@ -103,12 +110,14 @@ class Controller:
         if not whole:
             self.known_from = self.fleet.now
             for host in self.fleet.hosts:
-                host.waited = 0
-        heard = dict(self.disk.heard)
+                host.waited = host.due = 0
+        heard = dict(self.disk.heard) if whole else {}  # an older report may name keys that are deleted since
         for host in self.fleet.hosts:
             report = self.fleet.report(host)
             if report:
-                heard[host.name] = self.reported(report)
+                held = {record for known in histories.values() for rrset in known.rrsets for record in rrset.records if not record.selector}
+                before = [chain for chain in heard[host.name].known if not held.isdisjoint(chain.records())] if host.name in heard else []
+                heard[host.name] = replace(self.reported(report), known=tuple(dict.fromkeys((*report.known, *before))))
         return Record(histories, heard, max(self.disk.generation, self.generation) + 1)
 
     def write(self, record: Record) -> None:
@@ -119,7 +128,7 @@ class Controller:
     def owners(self, record: Record) -> list[Owner]:
         fleet = self.fleet
         trouble = "the zone does not validate" if fleet.now < fleet.bogus_until else ""
-        return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble) for owner, known in record.histories.items()
+        return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble, EXPIRE) for owner, known in record.histories.items()
                 if any(owner in host.owners for host in fleet.hosts)]
 
     def backends(self, record: Record) -> list[Backend]:
@@ -156,11 +165,12 @@ class Controller:
             fleet.make_key(host)
         elif step.kind == "order" and following:
             yield f"order for {host.name}"
-            following.certificate = fleet.order(following, host)
-        elif step.kind == "deploy" and following and following.certificate:
+            following.certificate = fleet.order(following)
+        elif step.kind == "deploy" and following and following.certificate and step.fingerprint in ("", following.certificate.fingerprint):
             yield f"switch {host.name}"
             if fleet.now < self.known_from + RULES.caches.lead and not fleet.compromised:
                 fleet.wrong.append(f"7 at {fleet.now}: {host.name} rolls although the history was lost at {self.known_from}")
+            fleet.counts["renewals by the plan"] += following is host.live[0]
             fleet.go_live(host, following)
             for endpoint in host.endpoints:
                 yield f"restart {endpoint.address} of {host.name} after the switch"
@@ -169,7 +179,17 @@ class Controller:
             yield f"delete a key of {host.name}"
             fleet.delete_key(host, following)
 
+    def wanted(self) -> rollover.Rules:
+        """The rules, with the scheme that the operator wants now."""
+        return replace(self.rules, scheme=self.fleet.scheme)
+
     # --- what the bad strategies do otherwise ---
+
+    def bound(self, host: Host) -> bool | None:
+        """Whether its timer must leave renewals to the controller, as far as the record says."""
+        whole = self.disk.generation >= self.generation
+        histories = [self.disk.histories.get(owner) if whole else None for owner in host.owners]
+        return rollover.bound([Owner(NAME, 0, known or history.lost(History(), self.rules.caches, 0)) for known in histories], self.wanted())
 
     def addresses(self) -> list[str]:
         """The name servers as parent and zone name them."""
@@ -192,7 +212,7 @@ class Controller:
         return known
 
     def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
-        plan = rollover.plan(owners, backends, self.rules, now, asked, self.fleet.now < self.fleet.revoke_until)
+        plan = rollover.plan(owners, backends, self.wanted(), now, asked, self.fleet.now < self.fleet.revoke_until)
         for rrset in plan.rrsets.values():
             said.update((rrset.reason, *rrset.held_by))
         for step in plan.steps.values():
@@ -250,14 +270,14 @@ class OwnRollover(Controller):
             yield from super().carry_out(host, step)
             return
         yield f"order for {host.name}"
-        following.certificate = self.fleet.order(following, host)
+        following.certificate = self.fleet.order(following)
         if following.certificate is None:
             host.keys.remove(following)
             self.fleet.make_key(host)
             following = host.keys[-1]
             while following.certificate is None:
                 yield f"order again for {host.name}"
-                following.certificate = self.fleet.order(following, host)
+                following.certificate = self.fleet.order(following)
         yield from super().carry_out(host, Step("deploy", "ordered", following.spki))
 
 
@@ -343,7 +363,34 @@ class FourOnly(Controller):
     """12. Look at the IPv4 addresses only."""
 
     def reported(self, backend: Backend) -> Backend:
-        return replace(backend, presented=tuple(seen for seen in backend.presented if ":" not in seen.endpoint))
+        return replace(backend, presented=tuple(seen for seen in backend.presented if ":" not in seen.endpoint), proven=True)
+
+
+class ScriptCertificates(Controller):
+    """1. The script of the talk as it is: 3 0 1 of the old and the new certificate, and restart at once."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        plan = super().decide(owners, backends, now, asked)
+        steps = dict(plan.steps)
+        for one in backends:
+            current = one.current()
+            if current and one.due:
+                steps[one.host, NAME] = Step("deploy" if current.certificate else "order", "now", current.spki, current.certificate)
+        return Plan(plan.rrsets, steps)
+
+
+class OwnTimers(Controller):
+    """13. The timers go on to renew by themselves, also where records stand for certificates."""
+
+    def bound(self, host: Host) -> bool | None:
+        return False
+
+
+class FreeAtOnce(Controller):
+    """14. They do so again as soon as the scheme is one of keys."""
+
+    def bound(self, host: Host) -> bool | None:
+        return self.wanted().certificates()
 
 
 BAD: dict[str, type[Controller]] = {
@@ -360,4 +407,7 @@ BAD: dict[str, type[Controller]] = {
     "10 lost, as if nothing": AsIfNothing,
     "11 first of two": FirstOfTwo,
     "12 IPv4 only": FourOnly,
+    "1 the script, 3 0 1": ScriptCertificates,
+    "13 own timers": OwnTimers,
+    "14 free at once": FreeAtOnce,
 }

@@ -10,19 +10,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ansible_collections.selfhost.dane.plugins.module_utils import history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Chain
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from servers import Faults, Records, World
 
 POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=500, lost_signature=900)
-RULES = rollover.Rules(POLICY, key_lifetime=900)
 EXPIRE, VALIDITY, RESIGN = 400, 900, 300       # of the zone: SOA expire, signatures, how often they are made
-LIFETIME, DUE, MARGIN = 1200, 400, 200         # of a certificate; what is left of it when it is renewed, and at the least
+MARGIN = 200                                   # what is left of a certificate at the least
 TIMER = 20                                     # seconds between two runs of a host's timer, and of the controller
 BACK_OFF = 40                                  # after a failed order
+RULES = rollover.Rules(POLICY, key_lifetime=900, order=TIMER)
 
 # How long a peer may rely on an RRset after a server gave it, for each kind of cache.
 CACHES: dict[str, Callable[[int], int]] = {
@@ -61,6 +62,11 @@ class Troubles:
     foreign_seconds: int = 300
     late: float = 0.0          # of each switch of a key: the services on v6 addresses are restarted late
     late_seconds: int = 900
+    scheme: str = "3 1 1"      # in the beginning
+    change: float = 0.0        # the operator changes it
+    algorithm: float = 0.0     # the operator wants keys of another algorithm
+    lifetime: int = 1200       # of certificates, seconds; they are renewed when a third is left
+    key_lifetime: int | None = 900
 
 
 @dataclass
@@ -68,16 +74,19 @@ class Certificate:
     fingerprint: str
     issuer: int
     not_after: int
+    number: int = 0
 
 
 @dataclass
 class Key:
-    """A private key on disk, and the certificate that was ordered for it but is not live yet."""
+    """A private key on disk, the certificate that was ordered for it but is not live yet, and all that it ever had."""
 
     spki: str
     number: int
     created: int
+    algorithm: int = 0
     certificate: Certificate | None = None
+    all: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -95,7 +104,7 @@ class Endpoint:
         return self.presents if self.presents and self.presents[0].number else None
 
 
-FOREIGN = (Key("f" * 64, 0, 0), Certificate("foreign", 0, 10**9))  # of a person who did not ask
+FOREIGN = (Key("f" * 64, 0, 0), Certificate("f" * 63 + "e", 0, 10**9))  # of a person who did not ask
 
 
 @dataclass
@@ -108,13 +117,16 @@ class Host:
     keys: list[Key]
     live: tuple[Key, Certificate]
     since: int = 0             # when the live key became so
+    deployed: int = 0          # when the live certificate became so
     made: int = 1              # keys ever
+    proven: bool = True        # since the last switch all services were seen to present what is live
+    bound: bool = False        # the timer was told to leave renewals to the controller
     live_from: int = 0         # when it has its first certificate
     timer_from: int = 0        # when its timer is turned on
     timer_at: int = 0
     not_before: int = 0        # of the next order, after one that failed
     unheard_until: int = 0
-    due: int = 0               # seconds with the CA up in which the certificate was due
+    due: int = 0               # seconds in which the certificate was due and nothing that the host cannot help stood in its way
     waited: int = 0            # seconds in which a roll was due and nothing that it cannot help stood in its way
     asked: bool = False
 
@@ -167,6 +179,8 @@ class Fleet:
         # A roll that is due ends within this: the signatures of what was replaced, its hold, the lead, and some runs.
         self.bound = VALIDITY + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
         self.compromised: set[str] = set()
+        self.scheme, self.rules = troubles.scheme, replace(RULES, key_lifetime=troubles.key_lifetime)
+        self.third = troubles.lifetime // 3
         self.ttls = dict.fromkeys(("_25._tcp.g.pyon.example.", "_443._tcp.w.pyon.example."), 20)
         self.running = True                    # the controller is not stopped
         self.visit_at = 5                      # its next run
@@ -174,16 +188,18 @@ class Fleet:
         self.unsafe: Counter[str] = Counter()  # seconds, by kind of cache
         self.exposed: Counter[str] = Counter()  # the same in emergencies
         self.counts: Counter[str] = Counter()  # what happened
+        self._certificates = self.algorithm = 0
         self._exempt: set[tuple[str, str, tuple[str, Records, int]]] = set()
         self._burnt: set[str] = set()          # keys that went live by revoke_now
         self._deleted: dict[tuple[str, ...], list[TLSA]] = {}
         self._bad: list[tuple[Endpoint, tuple[str, Records, int]]] = []
         self._judged: object = None
-        self._progress: dict[str, tuple[int, int, int]] = {}
+        self._progress: dict[str, tuple[tuple[int, int], tuple[int, int], int]] = {}
         self.hosts = [self._host(number, hosts) for number in range(hosts or self.rng.randint(1, 3))]
         for owner, ttl in self.ttls.items():
             mine = [host for host in self.hosts if owner in host.owners]
-            records = frozenset(spki_record(key.spki) for host in mine for key in host.keys)
+            records = frozenset(spki_record(key.spki) for host in mine for key in host.keys) if self.scheme == "3 1 1" else frozenset(
+                record for host in mine for record in Chain(host.live[0].spki, host.live[1].fingerprint).records() if not record.selector)
             self.world.publish(owner, frozenset() if troubles.unpublished else records, ttl)
         first = self.world.add("198.51.100.1")
         self.world.add("2001:db8::1")
@@ -200,7 +216,8 @@ class Fleet:
         host = Host(f"host{number}", owners, [], [], (Key("", 0, 0), Certificate("", 0, 0)), timer_at=self.rng.randint(1, TIMER))
         host.keys.append(self._key(host, -1))
         host.since = -self.rng.randint(0, 600)
-        host.live = (host.keys[0], Certificate(f"{host.name} first", 0, LIFETIME - self.rng.randint(0, 600)))
+        host.live = (host.keys[0], self.certificate(host.keys[0], 0, -self.rng.randint(0, self.troubles.lifetime // 2)))
+        host.bound = self.scheme == "3 0 1"
         if not self.troubles.unpublished:
             host.keys.append(self._key(host, 0))
         else:
@@ -216,20 +233,26 @@ class Fleet:
     def _key(self, host: Host, created: int) -> Key:
         number, host.made = host.made, host.made + 1
         created = max([created, *(key.created + 1 for key in host.keys)])  # as certificates.py names them, whatever the clock says
-        return Key(f"{int(host.name[-1]) + 1:02x}{number:06x}".ljust(64, "0"), number, created)
+        return Key(f"{int(host.name[-1]) + 1:02x}{number:06x}".ljust(64, "0"), number, created, self.algorithm)
 
     # --- what hosts do ---
 
     def make_key(self, host: Host) -> None:
         host.keys.append(self._key(host, self.now))
 
-    def order(self, key: Key, host: Host) -> Certificate | None:
+    def order(self, key: Key) -> Certificate | None:
         """A certificate for `key`; None where the CA does not give one."""
         if self.now < self.ca_up_from:
             self.counts["failed orders"] += 1
             return None
         self.counts["orders"] += 1
-        return Certificate(f"{host.name} {key.number} {self.now}", self.issuer(self.now), self.now + LIFETIME)
+        return self.certificate(key, self.issuer(self.now), self.now)
+
+    def certificate(self, key: Key, issuer: int, begin: int) -> Certificate:
+        """One for `key`."""
+        self._certificates += 1
+        key.all.append(f"{key.spki[:2]}c{self._certificates:06x}".ljust(64, "0"))
+        return Certificate(key.all[-1], issuer, begin + self.troubles.lifetime, self._certificates)
 
     @staticmethod
     def issuer(now: int) -> int:
@@ -248,11 +271,14 @@ class Fleet:
                 self._exempt |= {(host.name, key.spki, rrset) for rrset in self.world.served if rrset[0] in host.owners}
                 if self.now < self.revoke_until:
                     self._burnt.add(key.spki)
-            host.since, host.waited, host.asked = self.now, 0, False
+            host.since, host.asked = self.now, False
             if self.rng.random() < self.troubles.late:
                 for endpoint in host.endpoints[1::2]:
                     endpoint.old_until = self.now + self.rng.randint(1, self.troubles.late_seconds)
-        host.live, key.certificate = (key, key.certificate), None
+        if key.spki != old.spki or host.bound:
+            host.waited = 0
+        host.live, key.certificate, host.deployed, host.due = (key, key.certificate), None, self.now, 0
+        host.proven = False
 
     def restart(self, host: Host, endpoint: Endpoint) -> None:
         if self.now >= endpoint.down_until and self.now >= endpoint.old_until:
@@ -264,7 +290,7 @@ class Fleet:
         host.keys.remove(key)
         if key.spki == host.live[0].spki:
             self.wrong.append(f"4 at {self.now}: the live key of {host.name} is deleted")
-        self._deleted.setdefault(host.owners, []).append(spki_record(key.spki))
+        self._deleted.setdefault(host.owners, []).extend(record for one in key.all or [""] for record in Chain(key.spki, one).records())
         self._judged = None
         self._judge_deleted()
 
@@ -277,8 +303,10 @@ class Fleet:
         for endpoint in host.endpoints:
             if endpoint.presents != host.live:
                 self.restart(host, endpoint)
-        if certificate.not_after - self.now < DUE and self.now >= host.not_before:
-            renewed = self.order(key, host)
+        if certificate.not_after - self.now < self.third and host.bound:
+            self.counts["left to the controller"] += 1
+        elif certificate.not_after - self.now < self.third and self.now >= host.not_before:
+            renewed = self.order(key)
             if renewed is None:
                 host.not_before = self.now + BACK_OFF
                 return
@@ -293,8 +321,11 @@ class Fleet:
         """What the controller hears of it."""
         if self.now < host.unheard_until:
             return None
-        keys = [rollover.Key(key.spki, key.created, key.certificate.fingerprint if key.certificate and key.certificate.not_after - self.now > DUE
-                             else "") for key in host.keys]
+        live = host.live[1]
+        keys = [rollover.Key(key.spki, key.created, next((one.fingerprint for one in (key.certificate, live if key is host.live[0] else None)
+                                                          if one and one.not_after - self.now > self.third), ""),
+                             outdated=key.algorithm != self.algorithm) for key in host.keys]
+        host.proven = host.proven or all(endpoint.presents in (None, host.live) for endpoint in host.endpoints)
         seen: list[rollover.Presented] = []
         unseen: set[str] = set()
         for endpoint in host.endpoints:
@@ -303,10 +334,14 @@ class Fleet:
                 seen = [one for one in seen if one.owner != endpoint.owner]
                 unseen.add(endpoint.owner)
             seen.append(rollover.Presented(endpoint.owner, endpoint.address, endpoint.presents[0].spki if endpoint.presents and not lost else "",
-                                           "timeout" if lost else "" if endpoint.presents else "no STARTTLS"))
+                                           "timeout" if lost else "" if endpoint.presents else "no STARTTLS",
+                                           endpoint.presents[1].fingerprint if endpoint.presents and not lost else ""))
+        chains = [Chain(key.spki, key.certificate) for key in keys if key.certificate]
+        chains += [Chain(host.live[0].spki, live.fingerprint)] if self.now >= host.live_from else []
         return rollover.Backend(host.name, "pyon.example", host.owners, True, tuple(keys),
                                 host.live[0].spki if self.now >= host.live_from else "", host.since, self.now >= host.timer_from,
-                                tuple(one for one in seen if one.owner not in unseen))
+                                tuple(one for one in seen if one.owner not in unseen), host.proven, live.fingerprint, host.deployed, self.troubles.lifetime,
+                                live.not_after, live.not_after - self.now < self.third, host.bound, tuple(dict.fromkeys(chains)))
 
     # --- time ---
 
@@ -324,6 +359,13 @@ class Fleet:
             self.compromise(self.rng.choice(self.hosts), chance() < troubles.both, chance() < troubles.revoke_now)
         if chance() < troubles.ask:
             self.rng.choice(self.hosts).asked = True
+        if troubles.change and chance() < troubles.change:
+            self.change_scheme()
+        if troubles.algorithm and chance() < troubles.algorithm:
+            self.algorithm = 1 - self.algorithm
+            self.counts["other algorithms"] += 1
+            for host in self.hosts:
+                host.waited = 0                # another key has to be made, and to wait
         if chance() < troubles.foreign:
             endpoint = self.rng.choice([endpoint for host in self.hosts for endpoint in host.endpoints])
             endpoint.presents, endpoint.old_until = FOREIGN, now + self.rng.randint(1, troubles.foreign_seconds)
@@ -337,10 +379,19 @@ class Fleet:
             self._sample(self.rng.choice(self.caches))
         self.judge()
 
+    def change_scheme(self) -> None:
+        """The operator wants the other one."""
+        self.scheme = "3 0 1" if self.scheme == "3 1 1" else "3 1 1"
+        self.counts[f"to {self.scheme}"] += 1
+        for host in self.hosts:
+            host.waited = -self.bound          # first the scheme changes
+            if host.asked:
+                host.due = 0                   # a roll that was on its way has to wait, and a renewal goes its own
+
     def compromise(self, host: Host, both: bool = False, revoke_now: bool = False) -> None:
         """Others may have its current key, and all that it has made since if `both`."""
         self.compromised |= {key.spki for key in host.keys if key is host.live[0] or both and key.number > host.live[0].number}
-        host.waited = 0
+        host.waited = host.due = 0
         if revoke_now:
             self.revoke_until = self.now + 300
 
@@ -350,7 +401,7 @@ class Fleet:
         """Invariants 1, 4 and 6, for this second."""
         world, now = self.world, self.now
         presented = [endpoint.presents for host in self.hosts for endpoint in host.endpoints]
-        state = ([shown and (shown[0].spki, shown[1].issuer) for shown in presented], len(world.served))
+        state = ([shown and shown[1] for shown in presented], len(world.served))
         if state != self._judged:
             for rrset, last in list(world.served.items()):
                 if last + CACHES["stale"](rrset[2]) < now:
@@ -379,7 +430,7 @@ class Fleet:
         self.exposed.update(exposed)
 
     def _chain(self, key: Key, certificate: Certificate) -> Records:
-        return frozenset({spki_record(key.spki), issuer_record(certificate.issuer)})
+        return Chain(key.spki, certificate.fingerprint).records() | {issuer_record(certificate.issuer)}
 
     def _judge_deleted(self) -> None:
         for owners, records in self._deleted.items():
@@ -388,32 +439,40 @@ class Fleet:
                     self.wrong.append(f"4 at {self.now}: a cache may hold the record of a deleted key")
 
     def _judge_progress(self) -> None:
-        """Invariant 6: what is live, presented and published of a host never goes back to an older key."""
+        """Invariant 6: what is live and presented of a host never goes back to an older certificate, nor what is published to an older key."""
         assert self.world.primary
         published = {record for records, _ttl in self.world.primary.rrsets.values() for record in records}
         for host in self.hosts:
             newest = max((key.number for key in host.keys if spki_record(key.spki) in published and key.spki not in self.compromised), default=0)
-            shown = min((endpoint.presents[0].number for endpoint in host.endpoints
-                         if endpoint.presents and endpoint.own()), default=0)
-            before = self._progress.get(host.name, (0, 0, 0))
-            shown = shown or before[1]
-            after = (host.live[0].number, shown, newest)
-            if any(new < old for new, old in zip(after[:2], before[:2], strict=True)) or after[2] < before[2] and not self.compromised:
+            shown = min(((endpoint.presents[0].number, endpoint.presents[1].number) for endpoint in host.endpoints
+                         if endpoint.presents and endpoint.own()), default=(0, 0))
+            before = self._progress.get(host.name, ((0, 0), (0, 0), 0))
+            shown = max(shown, before[1]) if shown == (0, 0) else shown
+            after = ((host.live[0].number, host.live[1].number), shown, newest)
+            keys = not self.compromised and self.troubles.scheme == "3 1 1" and not self.troubles.change and not self.troubles.algorithm
+            if any(new < old for new, old in zip(after[:2], before[:2], strict=True)) or after[2] < before[2] and keys:
                 self.wrong.append(f"6 at {self.now}: {host.name} goes back from {before} to {after}")
             self._progress[host.name] = after
 
     def _judge_waits(self, host: Host) -> None:
         """Invariants 3 and 5: no certificate expires, and every wait ends."""
         left, up = host.live[1].not_after - self.now, self.now >= self.ca_up_from
-        host.due = host.due + up if left < DUE and self.now >= host.timer_from else 0
-        if left == MARGIN - 1 and host.due > 2 * (TIMER + BACK_OFF):
+        helpless = max(host.unheard_until, self.bogus_until, host.timer_from, host.live_from, *(endpoint.old_until for endpoint in host.endpoints))
+        by_plan = up and self.running and self.now >= helpless
+        if left >= self.third or self.now < host.timer_from:
+            host.due = 0
+        elif by_plan if host.bound else up:
+            host.due += 1
+        # The timer needs two runs and one more attempt; what waits for caches is not late before that has to end.
+        late = host.due > (self.bound if host.bound or self.troubles.change else 2 * (TIMER + BACK_OFF))
+        if left == MARGIN - 1 and late:
             self.counts["missed"] += 1
             self.wrong.append(f"5 at {self.now}: the certificate of {host.name} is not renewed")
-        if any(endpoint.presents and endpoint.presents[1].not_after < self.now for endpoint in host.endpoints) and host.due > 2 * (TIMER + BACK_OFF):
+        if any(endpoint.presents and endpoint.presents[1].not_after < self.now for endpoint in host.endpoints) and late:
             self.wrong.append(f"3 at {self.now}: {host.name} presents an expired certificate")
-        due = host.asked or self.now - host.since > 900 or host.live[0].spki in self.compromised
-        helpless = max(host.unheard_until, self.bogus_until, host.timer_from, host.live_from, *(endpoint.old_until for endpoint in host.endpoints))
-        if due and up and self.running and self.now >= helpless:
+        aged = self.rules.key_lifetime is not None and self.now - host.since > self.rules.key_lifetime
+        due = host.asked or aged and (self.scheme == "3 1 1" or left < self.third) or host.live[0].spki in self.compromised
+        if due and by_plan:
             host.waited += 1
             if host.waited > self.bound:
                 host.waited = 0

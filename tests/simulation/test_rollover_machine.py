@@ -7,8 +7,9 @@ from controllers import Controller
 from fleet import FOREIGN, TIMER, Fleet, Troubles
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from servers import Faults
+from worlds import CERTIFICATES
 
 TIME = st.integers(1, 400)                     # seconds
 ONE = st.integers(0, 5)                        # which host, endpoint, server or owner, as far as there are so many
@@ -17,9 +18,11 @@ ONE = st.integers(0, 5)                        # which host, endpoint, server or
 class Rollover(RuleBasedStateMachine):
     """Rules are what happens; between them time passes only where a rule says so."""
 
-    @initialize(hosts=st.integers(1, 3), unpublished=st.booleans(), seed=st.integers(0, 9))
-    def begin(self, hosts: int, unpublished: bool, seed: int) -> None:
-        self.fleet = Fleet(f"machine {seed}", Faults(), Troubles(unpublished=unpublished), hosts)
+    @initialize(hosts=st.integers(1, 3), unpublished=st.booleans(), seed=st.integers(0, 9), scheme=st.sampled_from(["keys", "certificates", "both"]))
+    def begin(self, hosts: int, unpublished: bool, seed: int, scheme: str) -> None:
+        troubles = Troubles() if scheme == "keys" else Troubles(**CERTIFICATES)  # type: ignore[arg-type]
+        troubles.unpublished, troubles.change = unpublished, 1e-9 if scheme == "both" else 0.0
+        self.fleet = Fleet(f"machine {seed}", Faults(), troubles, hosts)
         self.controller = Controller(self.fleet)
         self.fleet.running = False             # nobody promises that it comes by
         self.lost = False
@@ -65,6 +68,11 @@ class Rollover(RuleBasedStateMachine):
     @rule(number=ONE, seconds=TIME)
     def a_host_is_not_heard(self, number: int, seconds: int) -> None:
         self._host(number).unheard_until = self.fleet.now + seconds
+
+    @precondition(lambda self: self.fleet.troubles.change)
+    @rule()
+    def the_scheme_is_changed(self) -> None:
+        self.fleet.change_scheme()
 
     @rule(number=ONE, seconds=TIME)
     def services_are_not_restarted(self, number: int, seconds: int) -> None:
