@@ -8,9 +8,23 @@ from dataclasses import replace
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
-from ansible_collections.selfhost.dane.plugins.module_utils.history import Answer, History, Policy, Records, hold, lost, named, observed, published
+from ansible_collections.selfhost.dane.plugins.module_utils.history import (
+    Answer,
+    History,
+    Policy,
+    Records,
+    hold,
+    lost,
+    matches,
+    named,
+    observed,
+    parameters,
+    published,
+)
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, Step, make_rules, plan
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import certificate_record, spki_record
+from hypothesis import given
+from hypothesis import strategies as st
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)       # keys
 F, G, H, J, X = ("1" * 64, "2" * 64, "3" * 64, "4" * 64, "9" * 64)  # certificates: F and G of A, H of B, J of C, X of nobody
@@ -408,3 +422,36 @@ def test_defaults() -> None:
     assert Key(A, 1) == Key(A, 1, "", False, False) and Presented("o", "e", A) == Presented("o", "e", A, "", "")
     assert Owner("o", 1, History()) == Owner("o", 1, History(), "", 0) and Chain(A).records() == keys(A)
     assert Backend("vps", "g", (), True) == Backend("vps", "g", (), True, (), "", 0, False, (), True, "", 0, 0, 0, False, False, ())
+
+
+# --- what must hold of any plan ---
+
+SOME = st.lists(st.builds(key, st.sampled_from([A, B, C]), st.sampled_from(["", *OF]), st.booleans(), st.booleans()), max_size=3,
+                unique_by=lambda one: one.spki).map(lambda some: tuple(sorted(some, key=lambda one: one.created)))
+BACKENDS = st.lists(st.builds(
+    lambda some, live, shown, facts: backend(*some, live=live, presented=tuple(shown), known=tuple(OF), due=facts[0], bound=facts[1], heard=facts[2],
+                                             proven=facts[3], host=facts[4], lifetime=facts[5]),
+    SOME, st.sampled_from([*OF]), st.lists(st.sampled_from([seen(A, F), seen(A, G), seen(B, H), seen("", ""), seen("e" * 64, X)]), max_size=2),
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["vps", "mx2"]), st.sampled_from([9, LIFE]))),
+    min_size=1, max_size=2)
+RECORDS = st.sets(st.sampled_from(sorted(keys(A, B, C) | certs(F, G, H, X))), max_size=4).map(frozenset)
+
+
+@given(RECORDS, RECORDS, BACKENDS, st.sampled_from([KEYS, CERTIFICATES]), st.booleans(), st.booleans())
+def test_what_is_published_matches_what_is_presented_in_each_parameter_and_is_published_once(
+        records: Records, before: Records, backends: list[Backend], rules: Rules, asked: bool, revoke_now: bool) -> None:
+    one = owner(records, before)
+
+    def outcome(given: Owner) -> Plan:
+        return plan([given], backends, rules, 5000, frozenset({VPS} if asked else ()), revoke_now)
+
+    wanted = outcome(one).rrsets[MAIL].records
+    new = parameters(wanted) ^ parameters(records)
+    if wanted != records:
+        for host in backends:
+            assert all(not shown.spki or matches(wanted, shown.chain().records()) for shown in host.presented)
+            assert host.heard or not host.records() & records - wanted, "a host that is off keeps its records"
+            assert host.heard or not records or not new, "and none of another scheme is made or dropped"
+    assert len(new) <= 1 or not records or wanted == records, "one change of parameters at a time"
+    again = outcome(replace(one, history=published(one.history, wanted, TTL, SIGNED, EXPIRE, 5000)))
+    assert again.rrsets[MAIL].records == wanted
