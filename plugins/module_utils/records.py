@@ -87,7 +87,9 @@ def read(path: str, host: str) -> Json:
         for report in record["reports"].values():
             for certificate in report["certificates"].values():
                 _keys_of(certificate, {}, record["compromised"], ())
-                _chains_of(certificate)
+                for chain in (*_chains_of(certificate), Chain(certificate["live"], certificate.get("fingerprint", ""))):
+                    if chain.spki:
+                        chain.records()
         _clock_of(record)
         if not isinstance(record["generation"], int) or not all(isinstance(one, dict) for one in record["asked"].values()):
             raise ValueError("a part is not in its shape")

@@ -241,7 +241,8 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
     """What shall be published, and the one step that each certificate of each host may take.
 
     asked: the (host, certificate) whose key the operator wants rolled.  revoke_now: where the current key is compromised and
-    no clean one is eligible, the operator rather has DANE peers fail for one hold than the current key used for as long.
+    no clean one is eligible, or where a certificate ends before the next one may go live, the operator rather has DANE peers fail
+    for one hold.
     """
     rrsets = {owner.name: _rrset(owner, [one for one in backends if owner.name in one.owners], rules, now) for owner in owners}
     known = frozenset(record for one in backends for record in one.records())

@@ -161,6 +161,8 @@ def test_of_a_zone_that_is_not_on_record_any_rrset_may_be_in_a_cache(tmp_path: P
     (b'{"schema": 2, "host": "vps"', "is cut or damaged"),
     (b'{"schema": 2, "host": "vps"}', "is cut or damaged"),
     (b"[]", "is cut or damaged"),
+    (json.dumps({"schema": 2, "host": "vps", "generation": 1, "zones": {}, "asked": {}, "compromised": [], "clock": None, "reports": {"vps": {
+        "certificates": {"g": {"keys": [], "live": "", "since": 0, "fingerprint": "", "certificates": {"$INCLUDE": A}}}}}}).encode(), "is cut or damaged"),
     (b'{"schema": 3, "host": "vps", "generation": 1, "zones": {}, "reports": {}}', "has schema 3"),
     (b'{"schema": 2, "host": "mx2", "generation": 1, "zones": {}, "reports": {}}', "belongs to the host 'mx2'"),
 ])
