@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils.history import Answer, History, Policy, hold, lost, named, observed, published
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Key, Owner, Plan, Presented, RRset, Rules, Step, make_rules, plan
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 A, B, C, D, E = ("a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64)
@@ -387,6 +387,7 @@ def after(one: Owner, outcome: Plan, now: int) -> Owner:
 
 
 @given(OWNERS, BACKENDS, st.booleans(), st.booleans())
+@settings(deadline=None)
 def test_what_is_published_matches_what_is_presented_and_is_published_once(owners: tuple[Owner, Owner], backends: list[Backend], asked: bool,
                                                                            revoke_now: bool) -> None:
     outcome = plan(owners, backends, RULES, 5000, frozenset({VPS} if asked else ()), revoke_now)

@@ -23,7 +23,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.history import (
 )
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, Step, make_rules, plan
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import certificate_record, spki_record
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)       # keys
@@ -438,6 +438,7 @@ RECORDS = st.sets(st.sampled_from(sorted(keys(A, B, C) | certs(F, G, H, X))), ma
 
 
 @given(RECORDS, RECORDS, BACKENDS, st.sampled_from([KEYS, CERTIFICATES]), st.booleans(), st.booleans())
+@settings(deadline=None, max_examples=300)
 def test_what_is_published_matches_what_is_presented_in_each_parameter_and_is_published_once(
         records: Records, before: Records, backends: list[Backend], rules: Rules, asked: bool, revoke_now: bool) -> None:
     one = owner(records, before)
