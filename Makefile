@@ -7,6 +7,7 @@
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
 #   make rolls      the long form (ten minutes): ten keys roll by renew.yml in the lab, and DANE clients look all the time
 #   make simulate   the long form: every strategy in every simulated world, and a table of what went wrong
+#   make traces     what real NSD and unbound (from PATH) do when records are replaced, recorded for the simulation
 #   make mutants    small faults in the rules of the rollover, one by one: the tests must see each; goes on where it stopped
 #   make bench      what it takes, as ratios measured in one run; leaves no lab
 #
@@ -32,7 +33,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills rolls simulate mutants bench lock clean
+.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills rolls simulate traces mutants bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -137,6 +138,10 @@ sanity: setup
 
 simulate: setup
 	python tests/simulation/simulate.py
+
+# Two minutes. Of other versions: PATH=<where they are>:$PATH make traces
+traces: setup
+	python tests/simulation/record_traces.py
 
 mutants: setup
 	python tests/mutation/mutants.py
