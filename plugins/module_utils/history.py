@@ -29,7 +29,8 @@ class Policy:
     behind the other.  margin: how far clocks may be apart.  fall_back: how long a server must be seen without an RRset until
     it is believed that it will not serve it again (a secondary that restarts has the zone that it last wrote to its disk).
     ns_ttl: the TTL of the zone's NS RRset at its parent.  lost_ttl, lost_expire, lost_signature: the TTL, the SOA expire and
-    the signature validity of RRsets of which nothing is known.
+    the signature validity of RRsets of which nothing is known.  skew: for how long resolvers take a signature that has expired
+    (unbound: val-sig-skew-max).
     """
 
     lead: int = 3 * 86400
@@ -42,6 +43,7 @@ class Policy:
     lost_ttl: int = 7 * 86400
     lost_expire: int = 28 * 86400
     lost_signature: int = 28 * 86400
+    skew: int = 86400
 
 
 @dataclass(frozen=True)
@@ -216,16 +218,13 @@ def served_until(rrset: RRset, server: Server, policy: Policy) -> int:
     """The last time at which `server` may serve `rrset`, which the primary has replaced, so that it validates."""
     if rrset.replaced is None:
         raise ValueError("the primary still publishes it")
-    seen = rrset.seen.get(server.address, Seen())
+    seen, end = rrset.seen.get(server.address, Seen()), rrset.signed_until + policy.skew
     if server.unlistable:                      # one machine that answers says nothing of the others
-        return rrset.signed_until
+        return end
     if seen.gone is not None:
-        return min(seen.gone, rrset.signed_until)
-    # It has it, may fall back to it, or may have fetched it while it was silent.  It cannot have fetched it after the last
-    # server had it, and without its primary it stops at the SOA's expire.
-    times = [rrset.replaced, *(other.served for other in rrset.seen.values() if other.served is not None)]
-    last = max(times if server.answered is None else [*times, server.answered])
-    end = min(last + rrset.expire, rrset.signed_until)
+        return min(seen.gone, end)
+    # It has it, may fall back to it, or may have fetched it while it was silent.  The SOA's expire is no end of that: an NSD
+    # that was killed takes what is on its disk for new when it starts, also after that had expired (docs/guarantees.md).
     return end if server.removed is None else min(end, server.removed + policy.ns_ttl)
 
 

@@ -921,7 +921,7 @@ def _resolver(judge: _Judge, value: Any) -> dict[str, Any]:
 # default and least; seconds, but for the number of caches one behind the other
 _POLICY = {"signature_validity": (2419200, 1), "signature_renewal": (604800, 1), "timer_interval": (21600, 1), "key_lifetime": (7776000, 0),
            "lead": (259200, 0), "session": (600, 0), "cache_floor": (300, 0), "cache_hops": (2, 1), "clock_margin": (60, 0),
-           "fall_back": (90000, 0), "ns_ttl": (172800, 0), "highest_tlsa_ttl": (604800, 1)}
+           "fall_back": (90000, 0), "ns_ttl": (172800, 0), "signature_skew": (86400, 0), "highest_tlsa_ttl": (604800, 1)}
 
 
 def _policy(judge: _Judge, value: Any) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def make_rules(policy: Mapping[str, Any]) -> Rules:
     if policy["scheme"] not in SCHEMES:
         raise DaneError(f"dane_policy has the scheme {printable(ascii(policy['scheme']), 40)}; write one of {', '.join(SCHEMES)}")
     caches = Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
-                    policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"])
+                    policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"],
+                    policy["signature_skew"])
     return Rules(caches, policy["key_lifetime"], policy["retire_after"], policy["scheme"], policy["timer_interval"])
 
 

@@ -18,12 +18,14 @@ from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Chai
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from servers import Faults, Records, World
 
-POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=500, lost_signature=900)
+POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=500, lost_signature=900,
+                        skew=40)
 EXPIRE, VALIDITY, RESIGN = 400, 900, 300       # of the zone: SOA expire, signatures, how often they are made
 MARGIN = 200                                   # what is left of a certificate at the least
 TIMER = 20                                     # seconds between two runs of a host's timer, and of the controller
 BACK_OFF = 40                                  # after a failed order
 RULES = rollover.Rules(POLICY, key_lifetime=900, order=TIMER)
+STALE_TTL = 30                                 # in an answer with stale data (RFC 8767 section 4)
 
 # How long a peer may rely on an RRset after a server gave it, for each kind of cache.
 CACHES: dict[str, Callable[[int], int]] = {
@@ -133,37 +135,43 @@ class Host:
 
 @dataclass
 class Cache:
-    """A resolver behind `hops` - 1 others: it keeps data for `floor` at least, and serves it stale for `stale` seconds more."""
+    """A resolver: it keeps data for `floor` seconds at least, and gives it stale for `stale` seconds more.
+
+    It asks `above` where there is one, else the servers.  patient: stale data is given only where nobody answers.  last_second:
+    data is still given in the second in which its TTL has run out.
+    """
 
     kind: str
-    floor: int
-    hops: int
-    stale: int = 0
-    held: list[dict[str, tuple[Records, int, int]]] = field(default_factory=list)
+    floor: int = 0
+    stale: float = 0
+    above: Cache | None = None
+    patient: bool = False
+    last_second: bool = True
+    held: dict[str, tuple[Records, int, int]] = field(default_factory=dict)
 
-    def ask(self, owner: str, fetch: Callable[[], tuple[Records, int] | None], now: int, hop: int = 0) -> tuple[Records, int, int] | None:
-        """The records, their original TTL, and the seconds that are left of it."""
-        if len(self.held) <= hop:
-            self.held.append({})
-        mine = self.held[hop].get(owner)
-        if mine and now <= mine[2]:
+    def ask(self, owner: str, fetch: Callable[[], tuple[Records, int] | None], now: int) -> tuple[Records, int, int] | None:
+        """The records, their original TTL, and the TTL in the answer."""
+        mine = self.held.get(owner)
+        if mine and now <= mine[2] - (not self.last_second):
             return mine[0], mine[1], mine[2] - now
-        if hop + 1 < self.hops:
-            found = self.ask(owner, fetch, now, hop + 1)
+        if self.above:
+            found = self.above.ask(owner, fetch, now)
         else:
             fetched = fetch()
             found = (*fetched, fetched[1]) if fetched else None
-        if found:
-            self.held[hop][owner] = (found[0], found[1], now + max(found[2], self.floor))
-        if mine and now <= mine[2] + self.stale:
-            return mine[0], mine[1], 0         # RFC 8767: stale at once, and fetched for the next one
-        return (found[0], found[1], max(found[2], self.floor)) if found else None
+        if found:                              # one that validates keeps nothing for longer than the TTL that was signed, but for its floor
+            found = (found[0], found[1], max(min(found[2], found[1]), self.floor))
+            self.held[owner] = (found[0], found[1], now + found[2])
+        if mine and self.stale and now <= mine[2] + self.stale and not (found and self.patient):
+            return mine[0], mine[1], STALE_TTL  # at once, and what was fetched is for the next one
+        return found
 
 
 def some_caches() -> list[Cache]:
     """A few of each kind."""
-    kinds = [("honest", 0, 1, 0), ("floor", POLICY.floor, 1, 0), ("two hops", POLICY.floor, 2, 0), ("stale", POLICY.floor, 1, POLICY.lead)]
-    return [Cache(*kind) for kind in kinds for _number in range(75)]
+    return [cache for _number in range(75) for cache in (
+        Cache("honest"), Cache("floor", POLICY.floor), Cache("two hops", POLICY.floor, above=Cache("", POLICY.floor)),
+        Cache("stale", POLICY.floor, POLICY.lead))]
 
 
 class Fleet:
@@ -177,7 +185,7 @@ class Fleet:
         self.caches = some_caches() if caches else []
         self.ca_up_from = self.bogus_until = self.revoke_until = 0
         # A roll that is due ends within this: the signatures of what was replaced, its hold, the lead, and some runs.
-        self.bound = VALIDITY + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
+        self.bound = VALIDITY + POLICY.skew + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
         self.compromised: set[str] = set()
         self.scheme, self.rules = troubles.scheme, replace(RULES, key_lifetime=troubles.key_lifetime)
         self.third = troubles.lifetime // 3

@@ -33,12 +33,11 @@ class Faults:
     silence_seconds: int = 400
     cut: float = 0.0           # it begins not to reach whom it transfers from
     cut_seconds: int = 600
-    restart: float = 0.0       # it restarts and serves what it last wrote
+    restart: float = 0.0       # it is stopped or killed, starts and serves what it last wrote
     loss: float = 0.0          # of each question of the watcher
     lag_seconds: int = 30      # at most, from the zone's change to its transfer
     write_seconds: int = 60    # it writes its zones so often
     change: float = 0.0        # of each second: a name server is added or removed
-    revives: bool = False      # after a restart it has forgotten that what it wrote had expired
 
 
 @dataclass
@@ -49,8 +48,8 @@ class Server:
     upstream: Server | None = None
     zone: Zone | None = None
     disk: Zone | None = None
-    contact: int = 0           # when it last was as new as its upstream; its zone expires from then on
-    disk_contact: int = 0      # the same of the zone on its disk
+    contact: int = 0           # when it last was as new as its upstream, as it believes; its zone expires from then on
+    believed: int = 0          # the serial that it takes its zone for, where that is not its zone's
     fetch_at: int | None = None
     write_at: int = 0
     silent_until: int = 0
@@ -119,11 +118,17 @@ class World:
         elif len(named) < 5:
             self.add(f"198.51.100.{len(self.servers) + 10}", self.rng.choice([None, *named]))
 
-    def restart(self, server: Server) -> None:
-        """It has what it last wrote, and asks for what is newer."""
+    def restart(self, server: Server, killed: bool, believes: bool) -> None:
+        """It has what it last wrote, and takes it for new, but for a zone that had expired when it was stopped and not `killed`.
+
+        One that `believes` takes it for what it had in memory when it was stopped, and does not ask for that again.  So do
+        NSD 4.6.1 and 4.12.0, of which the first one believes (traces/secondary-*.json).
+        """
+        if killed or self.now <= server.contact + self.expire:
+            server.contact = self.now
+        if believes and not killed and server.zone:
+            server.believed = max(server.believed, server.zone.serial)
         server.zone, server.fetch_at = server.disk, self.now + self.rng.randint(0, self.faults.lag_seconds)
-        if not self.faults.revives:
-            server.contact = server.disk_contact
 
     def _live(self, server: Server) -> None:
         faults, chance = self.faults, self.rng.random
@@ -132,24 +137,22 @@ class World:
         if chance() < faults.cut:
             server.cut_until = self.now + self.rng.randint(1, faults.cut_seconds)
         if chance() < faults.restart:
-            self.restart(server)
+            self.restart(server, killed=chance() < 0.5, believes=chance() < 0.5)
         source = self.primary if server.upstream is None else self.serves(server.upstream)
         if server.cut_until <= self.now and source:
-            newer = server.zone is None or source.serial > server.zone.serial
+            newer = server.zone is None or source.serial > max(server.zone.serial, server.believed)
             if newer and server.fetch_at is None:
                 server.fetch_at = self.now + self.rng.randint(0, faults.lag_seconds)
             if newer and server.fetch_at is not None and server.fetch_at <= self.now:
                 server.zone, server.fetch_at, newer = source, None, False
             if not newer:
                 server.contact = self.now
-        if server.zone is server.disk:
-            server.disk_contact = server.contact
         if server.write_at <= self.now:
-            server.disk, server.disk_contact, server.write_at = server.zone, server.contact, self.now + faults.write_seconds
+            server.disk, server.write_at = server.zone, self.now + faults.write_seconds
 
     def serves(self, server: Server) -> Zone | None:
-        """What peers get from it: nothing that has expired, and nothing that does not validate any more."""
-        if server.zone is None or self.now > server.contact + self.expire or self.now > server.zone.signed_until:
+        """What peers get from it: nothing that has expired, and nothing that no resolver takes any more."""
+        if server.zone is None or self.now > server.contact + self.expire or self.now > server.zone.signed_until + self.policy.skew:
             return None
         return server.zone
 
@@ -158,7 +161,7 @@ class World:
         told = []
         for server in self.servers:
             zone = self.serves(server)
-            if zone and server.removed is None and server.silent_until <= self.now and self.rng.random() >= self.faults.loss:
+            if zone and self.now <= zone.signed_until and server.removed is None and server.silent_until <= self.now and self.rng.random() >= self.faults.loss:
                 depth = 1
                 above = server.upstream
                 while above:

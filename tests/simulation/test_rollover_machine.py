@@ -92,9 +92,9 @@ class Rollover(RuleBasedStateMachine):
     def a_name_server_does_not_reach_its_primary(self, number: int, seconds: int) -> None:
         self._server(number).cut_until = self.fleet.now + 3 * seconds
 
-    @rule(number=ONE)
-    def a_name_server_restarts(self, number: int) -> None:
-        self.fleet.world.restart(self._server(number))
+    @rule(number=ONE, killed=st.booleans(), believes=st.booleans())
+    def a_name_server_restarts(self, number: int, killed: bool, believes: bool) -> None:
+        self.fleet.world.restart(self._server(number), killed, believes)
 
     @rule()
     def a_name_server_comes_or_goes(self) -> None:

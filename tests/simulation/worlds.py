@@ -18,6 +18,7 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "silent servers": (Faults(silence=0.004, silence_seconds=900, cut=0.002, cut_seconds=900, loss=0.2), Troubles(ask=0.003, compromise=0.0005), 0),
     "dead servers": (Faults(silence=0.0005, silence_seconds=9000, cut=0.0005, cut_seconds=9000), Troubles(), 0),
     "falling back": (Faults(restart=0.01, write_seconds=120), Troubles(ask=0.003, compromise=0.0003), 0),
+    "reviving servers": (Faults(silence=0.004, silence_seconds=900, cut=0.004, cut_seconds=900, restart=0.02, write_seconds=120), Troubles(ask=0.003), 0),
     "changing servers": (Faults(change=0.01, lag_seconds=60), Troubles(ask=0.003), 0),
     "TTL changes": (Faults(), Troubles(ttl=0.004, ttls=(5, 20, 60, 300), ask=0.005, compromise=0.0003), 0),
     "CA down": (Faults(), Troubles(ca_down=0.004, cut_short=0.2), 0),

@@ -571,7 +571,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "schema": 1, "host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"],
         "policy": {"signature_validity": 2419200, "signature_renewal": 604800, "timer_interval": 21600, "key_lifetime": 7776000, "retire_after": None,
                    "lead": 259200, "session": 600, "cache_floor": 300, "cache_hops": 2, "clock_margin": 60, "fall_back": 90000, "ns_ttl": 172800,
-                   "highest_tlsa_ttl": 604800, "scheme": "3 1 1"},
+                   "signature_skew": 86400, "highest_tlsa_ttl": 604800, "scheme": "3 1 1"},
         "acme": {"directory": "https://acme-v02.api.letsencrypt.org/directory", "contact": "hostmaster@pyon.example", "ca": ""},
         "resolver": {"root_hints": [], "trust_anchors": [], "insecure_reverse": False},
         "primary_zones": [{

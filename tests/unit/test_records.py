@@ -21,7 +21,8 @@ A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 OWNER = "_25._tcp.g.pyon.example."
 ZONES = [{"name": "pyon.example", "tlsa_ttl": 100, "soa": {"expire": 1000}, "tlsa_owners": [
     {"owner": OWNER, "backends": [{"host": "vps", "certificate": "g", "service": "smtp", "port": 25}]}]}]
-RULES = Rules(history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=100, lost_signature=200), 1000)
+RULES = Rules(history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=100, lost_signature=200,
+                              skew=0), 1000)
 VALIDITY = 5000
 NOTHING = Order()
 NS = ("198.51.100.1", "198.51.100.2")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 A, B, C, D, E = ("a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64)
-P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_ttl=500, lost_ttl=70, lost_expire=700, lost_signature=5000)
+P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_ttl=500, lost_ttl=70, lost_expire=700, lost_signature=5000, skew=300)
 RULES = Rules(P, key_lifetime=10000)
 TTL, EXPIRE, SIGNED = 30, 400, 10**6
 HOLD = 75                                      # hold(TTL, P)
@@ -237,7 +237,7 @@ def test_a_scheduled_roll_waits_for_hold_and_lead(gone: int, now: int, opens: bo
 def test_a_server_that_was_not_seen_is_named() -> None:
     step = planned(owner(A, B, before=(A,), changed=DUE - 100), backend(A, key(B, FP)), now=DUE)[1]
     assert step.kind == "wait" and step.held_by == (f"{NS} may still serve the RRset 3 1 1 aaaaaaaa..",)
-    assert step.not_before == DUE - 100 + EXPIRE + HOLD + P.lead
+    assert step.not_before == SIGNED + P.skew + HOLD + P.lead
 
 
 def test_the_slowest_owner_counts() -> None:
@@ -249,7 +249,7 @@ def test_the_slowest_owner_counts() -> None:
 def test_a_lost_history_is_waited_for() -> None:
     one = owner(A, B)
     step = planned(replace(one, history=lost(one.history, P, DUE)), backend(A, key(B, FP)), now=DUE)[1]
-    assert step.kind == "wait" and step.not_before == DUE + P.lost_expire + hold(P.lost_ttl, P) + P.lead
+    assert step.kind == "wait" and step.not_before == DUE + P.lost_signature + P.skew + hold(P.lost_ttl, P) + P.lead
 
 
 @pytest.mark.parametrize(("spki", "what"), [(B, f"the key {B[:16]}..."), ("", "no certificate")])
@@ -409,8 +409,8 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
 
 def test_the_rules_follow_from_the_policy_of_the_model() -> None:
     names = ("lead", "session", "cache_floor", "cache_hops", "clock_margin", "fall_back", "ns_ttl", "highest_tlsa_ttl", "signature_validity",
-             "key_lifetime", "retire_after", "timer_interval")
+             "key_lifetime", "retire_after", "timer_interval", "signature_skew")
     policy = {**{name: number for number, name in enumerate(names)}, "scheme": "3 0 1"}
     rules = make_rules(policy)
-    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8), 9, 10, "3 0 1", 11)
+    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8, skew=12), 9, 10, "3 0 1", 11)
     assert (rules.caches.floor, rules.caches.hops, rules.caches.margin, rules.caches.fall_back, rules.caches.ns_ttl) == (2, 3, 4, 5, 6)
