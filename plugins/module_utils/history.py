@@ -164,6 +164,19 @@ def lost(history: History, policy: Policy, now: int) -> History:
     return replace(history, rrsets=(*(rrset for rrset in history.rrsets if rrset.records != LOST), unknown))
 
 
+def is_older(history: History, answers: Iterable[Answer], validity: int) -> bool:
+    """Whether `history` is from before what is served now, as after a backup was restored.
+
+    What is published is written down before it is signed, for `validity` seconds.  So no address gives an unknown RRset that was
+    signed since its last answer, or since the last answer of any where it has none.
+    """
+    known = {(rrset.records, rrset.ttl) for rrset in history.rrsets}
+    answered = {server.address: server.answered for server in history.servers if server.answered is not None}
+    latest = max(answered.values(), default=0)
+    return any(answer.records and (answer.records, answer.ttl) not in known
+               and answer.signed_until - validity > answered.get(answer.address, latest) for answer in answers)
+
+
 def named(history: History, addresses: Iterable[str], unlistable: Iterable[str], now: int) -> History:
     """Parent and zone name the name server `addresses` at `now`."""
     wanted, many, known = set(addresses), set(unlistable), {server.address: server for server in history.servers}

@@ -239,7 +239,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     asked_for: list[Owner] = []
     for zone in zones:
         seen = observations.get(zone["name"])
-        past[zone["name"]] = _past(record, zone, rules.caches, seen, now)
+        past[zone["name"]] = _past(record, zone, rules.caches, seen, validity, now)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
         asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else ""), int(zone["soa"]["expire"]))
@@ -270,11 +270,13 @@ def _live(remembered: Json, host: str, name: str) -> str:
     return str(known.get("live", ""))
 
 
-def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, now: int) -> dict[str, History]:
+def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, validity: int, now: int) -> dict[str, History]:
     """The history of each owner of `zone` up to now, with what the name servers said."""
     entry: Json | None = record["zones"].get(zone["name"])
     known = entry or {"servers": [], "owners": {}}
     past = {owner: _history_of(known, one) for owner, one in known["owners"].items()}
+    if seen and any(history.is_older(one, seen.answers.get(owner, ()), validity) for owner, one in past.items()):
+        past = {owner: history.lost(one, policy, now) for owner, one in past.items()}
     servers = tuple(history.Server(**server) for server in known["servers"])
     for wanted in zone["tlsa_owners"]:
         if wanted["owner"] not in past:

@@ -27,6 +27,7 @@ class Record:
     histories: dict[str, History] = field(default_factory=dict)
     heard: dict[str, Backend] = field(default_factory=dict)
     generation: int = 0
+    known_from: int = -10**9               # it was whole from then on
 
 
 class Controller:
@@ -38,11 +39,9 @@ class Controller:
         self.fleet = fleet
         if self.rules is RULES:
             self.rules = fleet.rules
-        self.disk = Record()
+        self.disk = Record(generation=1)
         self.older = self.disk                 # a backup of the record
-        self.generation = 0                    # what the hosts have seen of the record's
         self.drift = 0                         # how far the controller's clock is behind
-        self.known_from = -10**9               # the history is whole from then on
         assert fleet.world.primary
         for owner, (records, ttl) in fleet.world.primary.rrsets.items():
             self.disk.histories[owner] = history.published(History(), records, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
@@ -59,6 +58,8 @@ class Controller:
 
     def restore(self) -> None:
         self.disk = self.older
+        for host in self.fleet.hosts:
+            host.waited = 0                    # all may have to be waited for anew
         self.fleet.counts["restored records"] += 1
 
     def run(self) -> Iterator[str]:
@@ -97,18 +98,22 @@ class Controller:
         """The record after a look at the primary, at all name servers, and at the hosts."""
         world = self.fleet.world
         assert world.primary
-        whole = self.disk.generation >= self.generation
+        answers = {owner: list(self.answers(owner)) for owner in world.primary.rrsets}
+        whole = self.disk.generation > 0 and not any(history.is_older(self.disk.histories.get(owner, History()), said, VALIDITY)
+                                                     for owner, said in answers.items())
         histories = {}
         for owner, (records, ttl) in world.primary.rrsets.items():
             known = self.disk.histories.get(owner, History())
             if not whole:
                 known = self.unknown(known, now)
             known = history.named(known, self.addresses(), (), now)
+            current = known.current()
+            if current and (current.records, current.ttl) != (records, ttl):  # what the record has as published may have been signed until now
+                known = history.published(known, current.records, current.ttl, self.fleet.now + VALIDITY, EXPIRE, now)
             known = history.published(known, records, ttl, world.primary.signed_until, EXPIRE, now)
-            known = history.observed(known, self.answers(owner), self.rules.caches, now)
+            known = history.observed(known, answers[owner], self.rules.caches, now)
             histories[owner] = self.kept(known, now)
         if not whole:
-            self.known_from = self.fleet.now
             for host in self.fleet.hosts:
                 host.waited = host.due = 0
         heard = dict(self.disk.heard) if whole else {}  # an older report may name keys that are deleted since
@@ -118,12 +123,12 @@ class Controller:
                 held = {record for known in histories.values() for rrset in known.rrsets for record in rrset.records if not record.selector}
                 before = [chain for chain in heard[host.name].known if not held.isdisjoint(chain.records())] if host.name in heard else []
                 heard[host.name] = replace(self.reported(report), known=tuple(dict.fromkeys((*report.known, *before))))
-        return Record(histories, heard, max(self.disk.generation, self.generation) + 1)
+        return Record(histories, heard, self.disk.generation + 1, self.disk.known_from if whole else self.fleet.now)
 
     def write(self, record: Record) -> None:
         if self.fleet.rng.random() < 0.02:
             self.older = self.disk
-        self.disk, self.generation = record, record.generation
+        self.disk = record
 
     def owners(self, record: Record) -> list[Owner]:
         fleet = self.fleet
@@ -168,8 +173,8 @@ class Controller:
             following.certificate = fleet.order(following)
         elif step.kind == "deploy" and following and following.certificate and step.fingerprint in ("", following.certificate.fingerprint):
             yield f"switch {host.name}"
-            if fleet.now < self.known_from + RULES.caches.lead and not fleet.compromised:
-                fleet.wrong.append(f"7 at {fleet.now}: {host.name} rolls although the history was lost at {self.known_from}")
+            if fleet.now < self.disk.known_from + RULES.caches.lead and not fleet.compromised:
+                fleet.wrong.append(f"7 at {fleet.now}: {host.name} rolls although the history was lost at {self.disk.known_from}")
             fleet.counts["renewals by the plan"] += following is host.live[0]
             fleet.go_live(host, following)
             for endpoint in host.endpoints:

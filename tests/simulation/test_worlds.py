@@ -63,6 +63,11 @@ def test_a_bad_strategy_breaks_what_it_should_and_ours_does_not(name: str) -> No
     pytest.fail(f"{name} breaks nothing in the world {world}")
 
 
+def test_where_an_older_record_is_believed_caches_hold_what_nobody_knows_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "is_older", lambda *_: False)
+    assert any(live("restored records", seed).wrong for seed in range(10))
+
+
 # --- every wait ends ---
 
 @pytest.mark.parametrize("seed", range(4))

@@ -23,6 +23,7 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "TTL changes": (Faults(), Troubles(ttl=0.004, ttls=(5, 20, 60, 300), ask=0.005, compromise=0.0003), 0),
     "CA down": (Faults(), Troubles(ca_down=0.004, cut_short=0.2), 0),
     "lost records": (Faults(silence=0.001), Troubles(lose=0.02, restore=0.01, ask=0.003), 0),
+    "restored records": (Faults(), Troubles(restore=0.05, ask=0.01), 1),
     "crashes": (Faults(restart=0.001), Troubles(crash=0.15, cut_short=0.3, stop=0.02, drift=0.2, ask=0.003), 0),
     "several backends": (Faults(), Troubles(unheard=0.002, ask=0.002), 3),
     "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),

@@ -13,6 +13,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.history import (
     Server,
     forgotten,
     hold,
+    is_older,
     lost,
     matches,
     named,
@@ -226,6 +227,24 @@ def test_the_lost_history_is_taken_at_its_worst() -> None:
     assert "of which nothing is known" in opening(OLD, lost(history, P, 2000), P).waits_for[0]
     assert forgotten(C, history, P).time == 1110 + hold(70, P) + P.lead
     assert [rrset.records for rrset in lost(history, P, 2000).rrsets] == [OLD, LOST]
+
+
+@pytest.mark.parametrize(("address", "records", "signed", "older"), [
+    (ONE, {C}, 51, True),                      # signed after its last answer, at 50, and not known
+    (ONE, {C}, 50, False),                     # what it fell back to
+    (ONE, {A}, 60, False),                     # known, and signed anew
+    (ONE, set(), 60, False),
+    (TWO, {C}, 51, True),                      # of one that never answered the last answer of any counts
+    (TWO, {C}, 50, False),
+])
+def test_a_history_is_older_than_what_is_served(address: str, records: set[TLSA], signed: int, older: bool) -> None:
+    history = see(named(published(History(), OLD, TTL, SIGNED, EXPIRE, 0), [ONE, TWO], (), 0), 50, **{ONE: OLD})
+    assert is_older(history, [Answer(address, frozenset(records), TTL, signed + 1000, EXPIRE)], 1000) is older
+
+
+def test_what_nobody_ever_answered_is_older_than_anything_unknown() -> None:
+    history = published(History(), OLD, TTL, SIGNED, EXPIRE, 0)
+    assert is_older(history, [Answer(ONE, OLD, TTL + 1, 1001, EXPIRE)], 1000) and not is_older(history, [Answer(ONE, OLD, TTL, 1001, EXPIRE)], 1000)
 
 
 def test_what_is_published_goes_on_and_what_was_replaced_stays_so() -> None:

@@ -157,6 +157,31 @@ def test_of_a_zone_that_is_not_on_record_any_rrset_may_be_in_a_cache(tmp_path: P
     assert "nothing is known" in early.held_by[0]
 
 
+def test_an_older_record_that_was_put_in_its_place_is_taken_for_lost(tmp_path: Path) -> None:
+    """A backup from before the last publication: some name server gives what it does not know, signed after it was written."""
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    update(path, [report()], now=50, answered=(A, B))
+    backup = path.read_bytes()
+    update(path, [report(keys=(B, C), live=B)], now=60)
+    path.write_bytes(backup)
+    update(path, [report(keys=(B, C), live=B)], now=70)      # nobody is asked yet: that the record is older must not be forgotten
+    late = step(update(path, [report(keys=(B, C), live=B, since=-9999)], now=80, answered=(B, C, D)))
+    assert late.kind == "wait" and late.not_before >= 80 + history.hold(60, RULES.caches) + RULES.caches.lead
+    assert any("nothing is known" in text for text in late.held_by)
+
+
+def test_an_old_rrset_that_a_server_falls_back_to_is_no_sign_of_an_older_record(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    update(path, [report()], now=50, answered=(A, B))
+    old = Observation(NS, answers={OWNER: [history.Answer(NS[0], frozenset({spki_record(D)}), 100, 50 + VALIDITY, 1000)]})
+    after = records.update(str(path), "vps", ZONES, [report()], {"pyon.example": old}, NOTHING, RULES, VALIDITY, clock.Reading(70, 70, "a"), 70, True).after
+    rrsets = {tuple(one["records"]): one["replaced"] for one in after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]}
+    unknown = tuple(one.presentation() for one in history.LOST)
+    assert rrsets == {unknown: 7, (f"3 1 1 {A}", f"3 1 1 {B}"): None, (f"3 1 1 {D}",): 70}  # the first one is from when there was no record
+
+
 @pytest.mark.parametrize(("text", "said"), [
     (b"", "is cut or damaged"),
     (b'{"schema": 2, "host": "vps"', "is cut or damaged"),
