@@ -25,10 +25,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Clock:
-    """The safe `time` in unix seconds, at most the true one, when `reading` was taken."""
+    """The safe `time` in unix seconds, at most the true one, when `reading` was taken.
+
+    latest: at least the true time then; what passes across a start counts from there, as the wall clock of `reading` may be behind.
+    """
 
     time: float
     reading: Reading
+    latest: float
 
 
 def read() -> Reading:
@@ -45,11 +49,13 @@ def advance(before: Clock | None, reading: Reading, controller: float | None, ma
     apart = 0 if controller is None else abs(reading.wall - controller)
     trouble = "" if apart <= margin else (f"the clocks of this host and of the controller are {apart:.0f} seconds apart, more than clock_margin {margin};"
                                           " set them right")
+    walls = [reading.wall] if controller is None else [reading.wall, controller]
     if before is None:
-        return Clock(reading.wall if controller is None else min(reading.wall, controller), reading), trouble
-    passed = reading.wall - before.reading.wall
-    if reading.boot_id == before.reading.boot_id:
-        passed = min(passed, reading.boot - before.reading.boot)
-    elif trouble:
+        return Clock(min(walls), reading, max(walls)), trouble
+    same, since = reading.boot_id == before.reading.boot_id, reading.boot - before.reading.boot
+    if not same and trouble:
         return before, trouble                   # until they agree nobody knows how long it was off
-    return Clock(before.time + max(0, passed), reading), trouble
+    passed = min(reading.wall - before.reading.wall, since) if same else min(walls) - before.latest
+    # two that agree are right; of one alone, or of two that do not agree, the time since the start is known
+    latest = max([*walls, before.latest + since] if same and (trouble or controller is None) else walls)
+    return Clock(before.time + max(0, passed), reading, latest), trouble

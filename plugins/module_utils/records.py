@@ -107,7 +107,7 @@ def _damaged(path: str, error: Exception) -> DaneError:
 
 def _clock_of(record: Json) -> clock.Clock | None:
     kept = record["clock"]
-    return None if kept is None else clock.Clock(float(kept["time"]), clock.Reading(**kept["reading"]))
+    return None if kept is None else clock.Clock(float(kept["time"]), clock.Reading(**kept["reading"]), float(kept["latest"]))
 
 
 def _history_of(zone: Json, entry: Json) -> History:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.selfhost.dane.plugins.module_utils import history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Owner, Plan, Step
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
@@ -28,6 +28,7 @@ class Record:
     heard: dict[str, Backend] = field(default_factory=dict)
     generation: int = 0
     known_from: int = -10**9               # it was whole from then on
+    clock: clock.Clock | None = None
 
 
 class Controller:
@@ -46,11 +47,14 @@ class Controller:
         for owner, (records, ttl) in fleet.world.primary.rrsets.items():
             self.disk.histories[owner] = history.published(History(), records, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
 
-    def clock(self) -> int:
-        """Seconds that have passed for sure."""
-        if self.fleet.rng.random() < self.fleet.troubles.drift:
+    def clock(self) -> tuple[int, clock.Clock, str]:
+        """Seconds that have passed for sure, what is remembered of the clocks, and why nothing may be decided by it."""
+        fleet = self.fleet
+        if fleet.rng.random() < fleet.troubles.drift:
             self.drift += 1
-        return self.fleet.now - self.drift
+        primary, controller = (fleet.now + ahead for ahead in fleet.ahead)
+        ticked, trouble = clock.advance(self.disk.clock, clock.Reading(primary, fleet.now - fleet.booted, str(fleet.boots)), controller, RULES.caches.margin)
+        return int(ticked.time) - self.drift, ticked, trouble
 
     def lose(self) -> None:
         self.disk = Record()
@@ -76,11 +80,11 @@ class Controller:
                 if endpoint.presents != host.live:
                     yield f"restart {endpoint.address} of {host.name}"
                     fleet.restart(host, endpoint)
-        now = self.clock()
-        record = self.look(now)
+        now, ticked, trouble = self.clock()
+        record = replace(self.look(now), clock=ticked)
         yield "write what was seen"
         self.write(record)
-        owners, backends = self.owners(record), self.backends(record)
+        owners, backends = self.owners(record, trouble), self.backends(record)
         asked = frozenset((host.name, NAME) for host in fleet.hosts if host.asked)
         plan = self.decide(owners, backends, now, asked)
         for owner in owners:
@@ -130,9 +134,9 @@ class Controller:
             self.older = self.disk
         self.disk = record
 
-    def owners(self, record: Record) -> list[Owner]:
+    def owners(self, record: Record, trouble: str) -> list[Owner]:
         fleet = self.fleet
-        trouble = "the zone does not validate" if fleet.now < fleet.bogus_until else ""
+        trouble = "the zone does not validate" if fleet.now < fleet.bogus_until else trouble
         return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble, EXPIRE) for owner, known in record.histories.items()
                 if any(owner in host.owners for host in fleet.hosts)]
 
@@ -149,7 +153,7 @@ class Controller:
         primary = self.fleet.world.primary
         assert primary
         owner = next(owner for owner, one in self.disk.histories.items() if one is known)
-        now = self.clock()
+        now = self.clock()[0]
         known = history.published(known, *primary.rrsets[owner], self.fleet.now + VALIDITY + RUN, EXPIRE, now)
         return history.published(known, records, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now)
 

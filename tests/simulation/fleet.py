@@ -59,6 +59,9 @@ class Troubles:
     ttls: tuple[int, ...] = (20, 20, 5, 60)  # seconds
     bogus: float = 0.0         # the zone does not validate, as far as the controller sees
     drift: float = 0.0         # the controller's clock loses a second
+    jump: float = 0.0          # the clock of the primary or of the controller is set to anything, or set right
+    jump_seconds: int = 1500
+    reboot: float = 0.0        # the primary is started again
     unpublished: bool = False  # it begins without records, without next keys, and with services that are not up yet
     foreign: float = 0.0       # an endpoint presents a key that nobody here has made, and no restart mends it
     foreign_seconds: int = 300
@@ -190,6 +193,8 @@ class Fleet:
         self.scheme, self.rules = troubles.scheme, replace(RULES, key_lifetime=troubles.key_lifetime)
         self.third = troubles.lifetime // 3
         self.ttls = dict.fromkeys(("_25._tcp.g.pyon.example.", "_443._tcp.w.pyon.example."), 20)
+        self.ahead = [0, 0]                    # by how many seconds the clocks of primary and controller are
+        self.boots = self.booted = 0           # how often the primary was started again, and when
         self.running = True                    # the controller is not stopped
         self.visit_at = 5                      # its next run
         self.wrong: list[str] = []             # breaches of invariants, each with its number
@@ -377,6 +382,11 @@ class Fleet:
         if chance() < troubles.foreign:
             endpoint = self.rng.choice([endpoint for host in self.hosts for endpoint in host.endpoints])
             endpoint.presents, endpoint.old_until = FOREIGN, now + self.rng.randint(1, troubles.foreign_seconds)
+        if troubles.jump and chance() < troubles.jump:
+            self.ahead[self.rng.randint(0, 1)] = self.rng.choice([0, self.rng.randint(-troubles.jump_seconds, troubles.jump_seconds)])
+            self.counts["set clocks"] += 1
+        if troubles.reboot and chance() < troubles.reboot:
+            self.boots, self.booted = self.boots + 1, now
         for host in self.hosts:
             if chance() < troubles.unheard:
                 host.unheard_until = now + self.rng.randint(1, troubles.unheard_seconds)
@@ -466,7 +476,7 @@ class Fleet:
         """Invariants 3 and 5: no certificate expires, and every wait ends."""
         left, up = host.live[1].not_after - self.now, self.now >= self.ca_up_from
         helpless = max(host.unheard_until, self.bogus_until, host.timer_from, host.live_from, *(endpoint.old_until for endpoint in host.endpoints))
-        by_plan = up and self.running and self.now >= helpless
+        by_plan = up and self.running and self.now >= helpless and abs(self.ahead[0] - self.ahead[1]) <= POLICY.margin
         if left >= self.third or self.now < host.timer_from:
             host.due = 0
         elif by_plan if host.bound else up:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils import history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History
 from controllers import BAD, RUN, Controller, said, said_kinds
 from fleet import POLICY, TIMER, Fleet, Troubles, live_through
@@ -66,6 +66,11 @@ def test_a_bad_strategy_breaks_what_it_should_and_ours_does_not(name: str) -> No
 def test_where_an_older_record_is_believed_caches_hold_what_nobody_knows_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "is_older", lambda *_: False)
     assert any(live("restored records", seed).wrong for seed in range(10))
+
+
+def test_by_the_wall_clock_alone_things_go_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "advance", lambda _before, reading, *_: (clock.Clock(reading.wall, reading, reading.wall), ""))
+    assert any(text.startswith(("1 ", "4 ")) for seed in range(10) for text in live("clocks", seed).wrong)
 
 
 # --- every wait ends ---

@@ -24,6 +24,7 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "CA down": (Faults(), Troubles(ca_down=0.004, cut_short=0.2), 0),
     "lost records": (Faults(silence=0.001), Troubles(lose=0.02, restore=0.01, ask=0.003), 0),
     "restored records": (Faults(), Troubles(restore=0.05, ask=0.01), 1),
+    "clocks": (Faults(), Troubles(jump=0.005, reboot=0.005, ask=0.005), 0),
     "crashes": (Faults(restart=0.001), Troubles(crash=0.15, cut_short=0.3, stop=0.02, drift=0.2, ask=0.003), 0),
     "several backends": (Faults(), Troubles(unheard=0.002, ask=0.002), 3),
     "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),

@@ -8,7 +8,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.clock import Clock, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-START = Clock(1000, Reading(1000, 50, "a"))
+START = Clock(1000, Reading(1000, 50, "a"), 1000)
 
 
 @pytest.mark.parametrize(("reading", "controller", "time", "trouble"), [
@@ -20,7 +20,7 @@ START = Clock(1000, Reading(1000, 50, "a"))
     (Reading(1060, 5, "b"), 1060, 1060, False),          # started again
     (Reading(1060, 5, "b"), 1121, 1000, True),           # and the controller does not agree
     (Reading(1060, 5, "b"), 1120, 1060, False),
-    (Reading(1060, 5, "b"), 1000, 1060, False),
+    (Reading(1060, 5, "b"), 1000, 1000, False),
 ])
 def test_time_passes_by_the_smaller_of_both(reading: Reading, controller: int | None, time: int, trouble: bool) -> None:
     clock, said = advance(START, reading, controller, 60)
@@ -31,6 +31,19 @@ def test_time_passes_by_the_smaller_of_both(reading: Reading, controller: int | 
 def test_what_could_not_be_told_counts_once_the_clocks_agree() -> None:
     clock, _trouble = advance(START, Reading(1060, 5, "b"), 5000, 60)
     assert advance(clock, Reading(1090, 35, "b"), 1090, 60)[0].time == 1090
+
+
+@pytest.mark.parametrize("controller", [1060, None])
+def test_a_wall_clock_that_was_set_back_before_a_start_lets_no_time_pass_twice(controller: int | None) -> None:
+    back, _trouble = advance(START, Reading(560, 110, "a"), controller, 60)
+    assert advance(back, Reading(1090, 5, "b"), 1090, 60)[0].time == 1030, "60 of the 90 seconds were not counted, and are not made up for"
+
+
+def test_a_wall_clock_that_was_set_forward_and_right_again_counts_on_from_there() -> None:
+    ahead, _trouble = advance(START, Reading(9060, 110, "a"), 1060, 60)
+    right, _trouble = advance(ahead, Reading(1070, 120, "a"), 1070, 60)
+    assert (right.time, right.latest) == (1060, 1070)
+    assert advance(right, Reading(1100, 5, "b"), 1100, 60)[0].time == 1090
 
 
 def test_the_first_reading_is_the_smaller_of_host_and_controller() -> None:
