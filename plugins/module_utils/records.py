@@ -242,7 +242,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
         past[zone["name"]] = _past(record, zone, rules.caches, seen, validity, now)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
-        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else ""), int(zone["soa"]["expire"]))
+        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else ""))
                       for owner in sorted(model)]
     made = plan(asked_for, _backends(wanted, remembered, said, compromised, now), rules, now, wishes, order.revoke_now)
     rrsets = dict(made.rrsets)

@@ -182,16 +182,12 @@ class Backend:
 
 @dataclass(frozen=True)
 class Owner:
-    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so.
-
-    expire: the SOA expire of its zone.
-    """
+    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so."""
 
     name: str
     ttl: int
     history: History
     trouble: str = ""
-    expire: int = 0
 
     def published(self) -> Records:
         """The records that the primary publishes."""
@@ -344,12 +340,12 @@ def _not_bound(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
     if not backend.bound:
         return [f"{backend.host} has not been told yet that its timer must not renew {backend.certificate}"]
     caches, wait = rules.caches, hold(owner.ttl, rules.caches)
-    served = min(owner.expire, caches.lost_signature)
+    served = caches.lost_signature + caches.skew
     needed = served + caches.fall_back + wait + caches.lead + rules.order
     third = backend.lifetime // 3
     return [] if third > needed else [
         f"{backend.host}: the scheme {rules.scheme} needs more than {needed} seconds in a third of the life of {backend.certificate}, which is {third}: "
-        f"the lesser of SOA expire and signature_validity {served} + fall_back {caches.fall_back} + one hold {wait} + lead {caches.lead} "
+        f"signature_validity and signature_skew {served} + fall_back {caches.fall_back} + one hold {wait} + lead {caches.lead} "
         f"+ timer_interval {rules.order}; have the CA issue certificates that last longer, lower one of these, or keep the scheme 3 1 1"]
 
 

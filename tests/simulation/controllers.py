@@ -137,7 +137,7 @@ class Controller:
     def owners(self, record: Record, trouble: str) -> list[Owner]:
         fleet = self.fleet
         trouble = "the zone does not validate" if fleet.now < fleet.bogus_until else trouble
-        return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble, EXPIRE) for owner, known in record.histories.items()
+        return [Owner(owner, fleet.ttls[owner], self.believed(known), trouble) for owner, known in record.histories.items()
                 if any(owner in host.owners for host in fleet.hosts)]
 
     def backends(self, record: Record) -> list[Backend]:

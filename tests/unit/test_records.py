@@ -298,7 +298,7 @@ def test_a_scheme_for_which_certificates_live_too_short_changes_nothing(tmp_path
     update(path, [report()], now=7)
     refused = update(path, [report(bound=True)], now=9000, answered=(A, B), rules=replace(CERTIFICATES, order=6000))
     assert published(refused)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"] and step(refused).kind == "wait" and not refused.changed()
-    assert "which is 6666" in step(refused).held_by[0] and "SOA expire and signature_validity 200 " in step(refused).held_by[0]
+    assert "which is 6666" in step(refused).held_by[0] and "signature_validity and signature_skew 200 " in step(refused).held_by[0]
 
 
 def test_the_life_that_is_left_is_that_of_the_hosts_clock(tmp_path: Path) -> None:
