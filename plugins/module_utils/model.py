@@ -211,6 +211,14 @@ class Model:
         """The certificates that `service` presents for `name`."""
         return [one for one in self.certificates.values() if name in one.names and service in one.services]
 
+    def named_hosts(self) -> dict[str, list[str]]:
+        """Each name of a certificate, and the hosts that answer for it; both sorted."""
+        found: dict[str, set[str]] = {}
+        for one in self.certificates.values():
+            for name in one.names:
+                found.setdefault(name, set()).update(one.hosts)
+        return {name: sorted(hosts) for name, hosts in sorted(found.items())}
+
     def mail_name(self, certificate: Certificate) -> str:
         """The name a mail host with this certificate greets with: its first name that is an MX, else its first."""
         wanted = {name for zone in self.zones.values() for name in zone.mx}
@@ -1114,10 +1122,8 @@ def _judge_endpoints(judge: _Judge, model: Model) -> None:
     """Each name and port: inside a zone, one certificate of an algorithm, and presented at every address of the name."""
     seen: dict[tuple[str, str, int, str], Certificate] = {}
     ports: dict[tuple[str, int], tuple[str, Certificate]] = {}
-    hosts_of: dict[str, set[str]] = {}
     for one in model.certificates.values():
         for name in one.names:
-            hosts_of.setdefault(name, set()).update(one.hosts)
             if model.zone_of(name) is None:
                 judge.say(f"{one.where}, names", f"{name} is outside every zone of dane_zones", did_you_mean(name, model.zones, "the zones are"))
         for host in one.hosts:
@@ -1131,7 +1137,8 @@ def _judge_endpoints(judge: _Judge, model: Model) -> None:
                     if first is not one:
                         judge.say(one.where, f"certificate {first.name} is of the same algorithm {one.algorithm} for {name} port {port} on host {host}",
                                   "delete one or change its algorithm")
-    for name, hosts in sorted(hosts_of.items()):
+    for name, several in model.named_hosts().items():
+        hosts = set(several)
         if name in model.hosts and model.hosts[name].addressed() and hosts - {name}:
             judge.say(f"dane_certificates, name {name}", f"it is host {name} itself, but {', '.join(sorted(hosts - {name}))} would answer for it too",
                       "use another name for what several or other hosts serve")
@@ -1143,6 +1150,10 @@ def _judge_endpoints(judge: _Judge, model: Model) -> None:
             if hosts - there:
                 judge.say(f"dane_certificates, name {name}", f"port {port} is presented by {', '.join(sorted(there))} alone, but the name has the addresses of "
                           f"{', '.join(sorted(hosts - there))} too", "give all certificates of a name the same hosts, or use two names")
+        for host in several if len(several) > 1 and model.zone_of(name) else []:  # where the CA finds the token, whichever of them it asks
+            if not is_host_name(host) or model.zone_of(host) is None:
+                judge.say(f"dane_certificates, name {name}", f"host {host}, one of several, has no name of its own to which the others could send the CA",
+                          "let its inventory name lie in a zone of dane_zones")
 
 
 def _judge_redirects(judge: _Judge, model: Model) -> None:
@@ -1242,6 +1253,15 @@ def _tlsa_owners(model: Model, zone: Zone) -> list[dict[str, Any]]:
                     backends = owners.setdefault(f"_{port}._tcp.{name}.", [])
                     backends += [{"host": host, "certificate": one.name, "service": service, "port": port} for host in one.hosts]
     return [{"owner": owner, "backends": sorted(owners[owner], key=lambda one: (one["host"], one["certificate"]))} for owner in sorted(owners)]
+
+
+def _challenges(model: Model, host: str) -> list[dict[str, str]]:
+    """Where `host` sends the CA for a token that it lacks, for each name that it has with others.
+
+    The way leads by the hosts' own names through all of them in their order, so it ends.
+    """
+    shared = [(name, [other for other in hosts if other != host]) for name, hosts in model.named_hosts().items() if host in hosts and len(hosts) > 1]
+    return [{"name": name, "own": host, "first": others[0], "next": next((other for other in others if other > host), "")} for name, others in shared]
 
 
 def _judge_records(judge: _Judge, model: Model, zone: Zone) -> None:
@@ -1470,6 +1490,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
                                        for service, port in sorted(one.services.items()) for name in one.names]} for one in mine],
         "web": [{"name": name, "certificate": one.name, "port": one.services["https"], "redirect": model.redirects.get(name, "")}
                 for one in mine if "https" in one.services for name in one.names],
+        "challenges": _challenges(model, host),
         "mail": _mail(model, host),
         "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},
         "verify": dict(model.verify),

@@ -131,6 +131,14 @@ def cert(name: str, hosts: list[str], services: dict[str, Any], **more: Any) -> 
     return change
 
 
+def host_named(name: str) -> Callable[[dict[str, dict[str, Any]]], None]:
+    """A mutation: a host of that inventory name answers for b.pyon.example with another one."""
+    def change(variables: dict[str, dict[str, Any]]) -> None:
+        cert("b.pyon.example", ["vps.pyon.example", name], {"https": 443})(variables)
+        variables[name] = {**shared_of(variables), "dane_ipv4": ["198.51.100.12"]}
+    return change
+
+
 def both(*changes: Any) -> Callable[[dict[str, dict[str, Any]]], None]:
     """A mutation of several parts: functions, or (path, value)."""
     def change(variables: dict[str, dict[str, Any]]) -> None:
@@ -262,6 +270,11 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
      ("name g.pyon.example: port 25 is presented by vps.pyon.example alone, but the name has the addresses of home.pyon.example too",)),
     ("another host's name", cert("home.pyon.example", ["vps.pyon.example"], {"https": 443}),
      ("name home.pyon.example: it is host home.pyon.example itself, but vps.pyon.example would answer for it too; use another name",)),
+    ("one of several without a name of its own", host_named("home"),
+     ("dane_certificates, name b.pyon.example: host home, one of several, has no name of its own to which the others could send the CA",
+      "let its inventory name lie in a zone of dane_zones")),
+    ("one of several in a foreign zone", host_named("home.elsewhere.example"), ("host home.elsewhere.example, one of several, has no name of its own",)),
+    ("one of several with an underscore", host_named("home_2.pyon.example"), ("host home_2.pyon.example, one of several, has no name of its own",)),
     ("no hosts", cert("x.pyon.example", [], {"https": 443}), ("certificate x.pyon.example: it has no hosts; name the inventory hosts",)),
     ("host twice", ((*CERT, "hosts"), ["vps.pyon.example"] * 2), ("certificate g.pyon.example, hosts: vps.pyon.example is there more than once",)),
     ("no services", cert("x.pyon.example", ["vps.pyon.example"], {}), ("certificate x.pyon.example: it has no services; say what presents it",)),
@@ -591,6 +604,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
              "services": [{"service": "https", "port": 443, "name": "pyon.example"}]}],
         "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 443, "redirect": ""},
                 {"name": "pyon.example", "certificate": "pyon.example", "port": 443, "redirect": ""}],
+        "challenges": [],
         "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
                  "masquerade": "pyon.example", "mailboxes": ["kato"], "make_users": True, "postmaster": "kato", "aliases": {},
                  "virtual_users": {}, "forwards": []},
@@ -648,6 +662,23 @@ def test_several_hosts_behind_one_name_and_zones_of_two_primaries() -> None:
     assert zone["soa"]["rname"] == "dns\\.master.pyon.example."
     assert slice_of(model, "vps.pyon.example")["mail"]["domains"] == ["g.pyon.example", "kodama.example", "pyon.example"]
     assert slice_of(model, "vps.pyon.example")["mail"]["postmaster"] == "alice"
+
+
+def test_the_ca_is_sent_through_all_hosts_of_a_name_and_its_way_ends() -> None:
+    variables = good()
+    variables["third.pyon.example"] = {**shared_of(variables), "dane_ipv4": ["198.51.100.12"], "dane_ipv6": []}
+    hosts = ["vps.pyon.example", "home.pyon.example", "third.pyon.example"]
+    put(variables, ("dane_certificates", "pyon.example", "hosts"), hosts)
+    model = judge_model(variables)
+    found = {host: {one["name"]: one for one in slice_of(model, host)["challenges"]} for host in hosts}
+    assert slice_of(model, "peer.example")["challenges"] == []
+    for name in ("pyon.example", "kodama.example"):
+        for host in hosts:
+            assert found[host][name]["own"] == host
+            way = [found[host][name]["first"]]
+            while way[-1] and len(way) < 9:
+                way.append(found[way[-1]][name]["next"])
+            assert way.pop() == "" and {host, *way} == set(hosts), "all are asked, and it ends"
 
 
 def test_a_redirect_is_of_its_name_on_each_host() -> None:
