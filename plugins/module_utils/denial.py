@@ -11,15 +11,16 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-NS, CNAME, SOA, DNAME, NSEC, NSEC3, TLSA = 2, 5, 6, 39, 47, 50, 52  # numbers of types
+A, NS, CNAME, SOA, AAAA, DNAME, NSEC, NSEC3, TLSA = 1, 2, 5, 6, 28, 39, 47, 50, 52  # numbers of types
 MOST_ITERATIONS = 100  # RFC 9276 section 3.2: more need not be borne
 OPT_OUT = 1
 
 
-def no_tlsa(name: Any, apex: Any, rrsets: Sequence[Any]) -> bool:
-    """Whether the NSEC and NSEC3 RRsets of the zone `apex` prove that `name` has no TLSA RRset and no CNAME, by a wildcard neither."""
+def no_rrset(name: Any, kind: int, apex: Any, rrsets: Sequence[Any]) -> bool:
+    """Whether the NSEC and NSEC3 RRsets of the zone `apex` prove that `name` has no RRset of the type `kind` (below 256) and no CNAME,
+    by a wildcard neither."""
     plain, hashed = _Plain(rrsets), _Hashed(rrsets)
-    return plain.no_tlsa(name) or hashed.no_tlsa(name, apex)
+    return plain.no_rrset(name, kind) or hashed.no_rrset(name, kind, apex)
 
 
 def no_name(name: Any, labels: int, rrsets: Sequence[Any]) -> bool:
@@ -41,8 +42,8 @@ def _cut(rdata: Any) -> bool:
     return _has(rdata, DNAME) or (_has(rdata, NS) and not _has(rdata, SOA))
 
 
-def _without(rdata: Any) -> bool:
-    return not _has(rdata, TLSA, CNAME) and not (_has(rdata, NS) and not _has(rdata, SOA))
+def _without(rdata: Any, kind: int) -> bool:
+    return not _has(rdata, kind, CNAME) and not (_has(rdata, NS) and not _has(rdata, SOA))
 
 
 def _wildcard(encloser: Any) -> Any:
@@ -67,10 +68,10 @@ class _Plain:
         found = self._covering(name)
         return found is not None and not found[1].next.is_subdomain(name)
 
-    def no_tlsa(self, name: Any) -> bool:
+    def no_rrset(self, name: Any, kind: int) -> bool:
         for owner, rdata in self.records:
             if owner == name:
-                return _without(rdata)
+                return _without(rdata, kind)
         found = self._covering(name)
         if found is None:
             return False
@@ -78,7 +79,7 @@ class _Plain:
             return True
         shared = max(name.fullcompare(other)[2] for other in (found[0], found[1].next))
         wildcard = _wildcard(name.split(shared)[1])
-        return self.covers(wildcard) or any(owner == wildcard and _without(rdata) for owner, rdata in self.records)
+        return self.covers(wildcard) or any(owner == wildcard and _without(rdata, kind) for owner, rdata in self.records)
 
 
 class _Hashed:
@@ -109,16 +110,16 @@ class _Hashed:
         return any((label < hashed < following) if label < following else (label < hashed or hashed < following)
                    for label, following, rdata in self.records if not rdata.flags & OPT_OUT)
 
-    def no_tlsa(self, name: Any, apex: Any) -> bool:
+    def no_rrset(self, name: Any, kind: int, apex: Any) -> bool:
         if not self.records:
             return False
         found = self._matching(name)
         if found is not None:
-            return _without(found)
+            return _without(found, kind)
         while name != apex:
             closer, name = name, name.parent()
             found = self._matching(name)
             if found is not None:  # the closest encloser
                 wildcard = self._matching(_wildcard(name))
-                return not _cut(found) and self.covers(closer) and (_without(wildcard) if wildcard is not None else self.covers(_wildcard(name)))
+                return not _cut(found) and self.covers(closer) and (_without(wildcard, kind) if wildcard is not None else self.covers(_wildcard(name)))
         return False

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gate: what every address of every name server of a zone answers for TLSA owners, validated from the DS down.
+"""The gate: what every address of every name server of a zone answers for TLSA owners, and as addresses of names, validated from the DS down.
 
 First the parent and the zone are asked who serves it (`delegation`), then all addresses at the same time.  Politeness: each
 address has one socket and WINDOW open questions, and one that does not answer is soon let alone.  All of it ends within the
@@ -34,6 +34,7 @@ MOST_LOST = 8            # questions in a row without an answer, after which an 
 MOST_ROUNDS = 3          # of name servers that name further ones
 WORKERS = 16             # questions to resolvers and to the parent that are open
 RRSIG = 46               # number of the type
+ASKED = {"TLSA": denial.TLSA, "A": denial.A, "AAAA": denial.AAAA}
 
 MATCHES = "matches"
 DIFFERS = "differs"
@@ -93,8 +94,9 @@ class Result:
     """What the gate saw of one zone.
 
     state: "secure", "insecure" (the parent has no DS), "bogus", or "unknown" (no resolver here can tell); where no DS is to be had,
-    answers are validated by the zone's own DNSKEY RRset.  owners: by owner, one `Said` for each of `addresses`, in that order.  complete: whether all
-    addresses that parent and zone name are among `addresses`.  held_by: why not `passed`, in sentences.
+    answers are validated by the zone's own DNSKEY RRset.  owners: by owner, one `Said` for each of `addresses`, in that order.  names: the
+    same of A and of AAAA, by name and type.  complete: whether all addresses that parent and zone name are among `addresses`.
+    held_by: why not `passed`, in sentences.
     """
 
     zone: str
@@ -104,6 +106,7 @@ class Result:
     complete: bool
     passed: bool
     held_by: tuple[str, ...]
+    names: Mapping[tuple[str, str], tuple[Said, ...]] = field(default_factory=dict)
 
 
 def history_answers(result: Result, owner: str) -> list[history.Answer]:
@@ -120,6 +123,18 @@ def history_answers(result: Result, owner: str) -> list[history.Answer]:
         if expire is not None and (said.ttl is not None or said.verdict == ABSENT):
             records = frozenset(record for record in map(_usable, said.records) if record)
             found.append(history.Answer(said.address, records, said.ttl or 0, said.signed_until or 0, expire))
+    return found
+
+
+def given(result: Result, name: str) -> list[history.Given]:
+    """What `reach.observed` takes: all addresses that each name server gives for `name`, where its answers on A and AAAA validate."""
+    if result.state not in ("secure", "insecure"):
+        return []
+    found = []
+    for one, four, six in zip(result.addresses, result.names[absolute(name), "A"], result.names[absolute(name), "AAAA"], strict=True):
+        if one.expire is not None and all(said.ttl is not None or said.verdict == ABSENT for said in (four, six)):
+            addresses = frozenset(zone.address(text, "a name server") for text in (*four.records, *six.records))
+            found.append(history.Given(one.address, addresses, max(four.signed_until or 0, six.signed_until or 0), one.expire))
     return found
 
 
@@ -323,13 +338,15 @@ class _Seen:
     """What holds for all owners that are not in `said`."""
     names: tuple[str, ...] = ()
     """The NS RRset that it has, if that validates."""
-    said: dict[str, Said] = field(default_factory=dict)
+    said: dict[tuple[str, str], Said] = field(default_factory=dict)
+    """By name and type."""
 
 
 class _Gate:
     """One zone, and what was seen of it.  `end` is a time of time.monotonic()."""
 
-    def __init__(self, apex: str, wanted: Mapping[str, frozenset[str]], ds: Sequence[str], port: int, limit: float, end: float) -> None:
+    def __init__(self, apex: str, wanted: Mapping[str, frozenset[str]], names: Sequence[str], ds: Sequence[str], port: int, limit: float,
+                 end: float) -> None:
         self.apex = apex
         self.apex_name = dns_client.name_of(apex)
         self.wanted = wanted
@@ -338,7 +355,8 @@ class _Gate:
         self.limit = limit
         self.end = end
         self.soa, self.dnskey, self.ns = (dns_client.question(apex, rdtype) for rdtype in ("SOA", "DNSKEY", "NS"))
-        self.questions = {dns_client.question(owner, "TLSA"): owner for owner in wanted}
+        self.names = [(name, rdtype) for name in names for rdtype in ("A", "AAAA")]
+        self.questions = {dns_client.question(*asked): asked for asked in [*((owner, "TLSA") for owner in wanted), *self.names]}
         self.keys: dict[bytes, Any] = {}
         self.judged: dict[tuple[int, bytes], Said] = {}
         self.validated: dict[Any, list[Any]] = {}
@@ -482,21 +500,22 @@ class _Gate:
                 self.judged[known] = Said("", fault.verdict, error=fault.error)
         return self.judged[known]
 
-    def _judge(self, owner: str, response: bytes, keys: Any, tcp: bool) -> Said:
-        answer = self._authoritative("TLSA", response, tcp, owner)
+    def _judge(self, asked: tuple[str, str], response: bytes, keys: Any, tcp: bool) -> Said:
+        owner, rdtype = asked
+        answer = self._authoritative(rdtype, response, tcp, owner)
         name = dns_client.name_of(owner)
-        wanted = self.wanted[owner]
+        wanted = self.wanted[owner] if rdtype == "TLSA" else frozenset()
         if answer.alias:
-            raise _Fault(DIFFERS, f"has an alias there, to {printable(answer.alias)}, and no TLSA")
+            raise _Fault(DIFFERS, f"has an alias there, to {printable(answer.alias)}, and no {rdtype}")
         if answer.rrset is None:
-            if not denial.no_tlsa(name, self.apex_name, self._denials(answer, keys)):
-                raise _Fault(BOGUS, f"answers {answer.rcode} without TLSA, and no signed NSEC or NSEC3 proves it")
-            return Said("", ABSENT, error=f"has no TLSA there; {CURES[ABSENT]}" if wanted else "has no TLSA there")
-        signatures = self._signatures("its TLSA RRset", answer.rrset, answer.signatures, keys)
+            if not denial.no_rrset(name, ASKED[rdtype], self.apex_name, self._denials(answer, keys)):
+                raise _Fault(BOGUS, f"answers {answer.rcode} without {rdtype}, and no signed NSEC or NSEC3 proves it")
+            return Said("", ABSENT, error=f"has no {rdtype} there; {CURES[ABSENT]}" if wanted else f"has no {rdtype} there")
+        signatures = self._signatures(f"its {rdtype} RRset", answer.rrset, answer.signatures, keys)
         labels = min(signature.labels for signature in signatures)
         if labels < len(name.labels) - 1 and not denial.no_name(name, labels, self._denials(answer, keys)):
             raise _Fault(BOGUS, "answers from a wildcard, and no signed NSEC or NSEC3 proves that this name does not exist")
-        records = tuple(sorted(f"{one.usage} {one.selector} {one.mtype} {one.cert.hex()}" for one in answer.rrset))
+        records = tuple(sorted(f"{one.usage} {one.selector} {one.mtype} {one.cert.hex()}" for one in answer.rrset)) if rdtype == "TLSA" else answer.records
         lacking = wanted.difference(records)
         foreign = set(records) - wanted if wanted else set()
         said = Said("", MATCHES, records, max(one.original_ttl for one in signatures), max(one.expiration for one in signatures))
@@ -562,8 +581,9 @@ def _wanted(apex: str, owners: Sequence[tuple[str, Sequence[str]]]) -> dict[str,
 
 
 def look(zone_name: str, owners: Sequence[tuple[str, Sequence[str]]], resolvers: Sequence[str] = (), unlistable: Iterable[str] = (),
-         timeout: float = 30, port: int = 53) -> Result:
-    """Ask every name server of the zone for the TLSA RRsets of `owners` (each with the records that are wanted, or none to only look).
+         timeout: float = 30, port: int = 53, names: Iterable[str] = ()) -> Result:
+    """Ask every name server of the zone for the TLSA RRsets of `owners` (each with the records that are wanted, or none to only look),
+    and for the addresses of `names`, which hold nothing up.
 
     `resolvers`: addresses of validating resolvers (default: this host's).  `unlistable`: addresses behind which there are more
     machines than can be asked; it is only passed on.  `timeout`, in seconds, is for all of it.  DaneError where the input is not
@@ -574,6 +594,7 @@ def look(zone_name: str, owners: Sequence[tuple[str, Sequence[str]]], resolvers:
     end = time.monotonic() + timeout
     apex = zone.absolute(zone_name, "the zone")
     wanted = _wanted(apex, owners)
+    addressed = sorted(_wanted(apex, [(name, ()) for name in names]))
     flagged = {zone.address(address, "the unlistable address") for address in unlistable}
     recursive = [zone.address(address, "the resolver") for address in resolvers] or dns_client.local_resolvers()
 
@@ -591,7 +612,7 @@ def look(zone_name: str, owners: Sequence[tuple[str, Sequence[str]]], resolvers:
         asked.fetch([("resolve", ".", "SOA"), *delegation.zone_questions(apex)])
         asked.fetch(delegation.parent_questions(asked, apex))
         state, error, ds = _state(asked, apex)
-        gate = _Gate(apex, wanted, ds, port, timeout, end)
+        gate = _Gate(apex, wanted, addressed, ds, port, timeout, end)
         for _round in range(MOST_ROUNDS):
             servers = delegation.name_servers(asked, apex, more=more)
             new = [server for server in servers if server.address not in gate.seen]
@@ -630,17 +651,18 @@ def _result(gate: _Gate, state: str, error: str, doubts: Sequence[str], flagged:
     addresses = tuple(
         Address(one.server.address, one.server.names, one.server.address in flagged, one.serial, one.expire, one.latency, one.tcp,
                 one.fault.error if one.fault else one.error) for one in seen)
-    said = {owner: tuple(_of(one, owner) for one in seen) for owner in gate.wanted}
+    said = {owner: tuple(_of(one, (owner, "TLSA")) for one in seen) for owner in gate.wanted}
+    names = {asked: tuple(_of(one, asked) for one in seen) for asked in gate.names}
     held = [f"{gate.apex}: {error}"] if error else []
     held += doubts
     held += _held(gate, addresses, said)
     if not addresses:
         held.append(f"{gate.apex}: no address of a name server is known; see that its name servers have addresses")
-    return Result(gate.apex, state, addresses, said, complete=not doubts, passed=not held, held_by=tuple(held))
+    return Result(gate.apex, state, addresses, said, complete=not doubts, passed=not held, held_by=tuple(held), names=names)
 
 
-def _of(seen: _Seen, owner: str) -> Said:
-    said = seen.said.get(owner)
+def _of(seen: _Seen, asked: tuple[str, str]) -> Said:
+    said = seen.said.get(asked)
     if said is not None:
         return replace(said, address=seen.server.address)
     fault = seen.fault or _Fault(SILENT, "did not answer")

@@ -102,6 +102,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What the name server `server` gave as `addresses` of a name, and the RRSIGs validate; none where it has no such RRset."""
+
+    server: str
+    addresses: frozenset[str]
+    signed_until: int
+    expire: int
+
+
+@dataclass(frozen=True)
 class History:
     """All that is remembered of one owner: the addresses to ask, and the RRsets that some cache may hold."""
 

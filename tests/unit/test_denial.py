@@ -45,7 +45,7 @@ def hashed(*labels: str, flags: int = 0, iterations: int = 12, more: str = "") -
 
 
 def no_tlsa(name: str, rrsets: list[dns.rrset.RRset]) -> bool:
-    return denial.no_tlsa(dns.name.from_text(name), APEX, rrsets)
+    return denial.no_rrset(dns.name.from_text(name), denial.TLSA, APEX, rrsets)
 
 
 @pytest.mark.parametrize(("name", "needed"), [
@@ -135,3 +135,11 @@ def test_answer_from_a_wildcard() -> None:
     assert not denial.no_name(name, 2, hashed(*(label for label in HASHED if not label.startswith("q04j"))))
     assert not denial.no_name(dns.name.from_text("x.w.example."), 2, plain()), "it exists"
     assert not denial.no_name(dns.name.from_text("y.w.example."), 2, plain()), "it exists, without records"
+
+
+@pytest.mark.parametrize(("kind", "proven"), [(denial.A, False), (denial.AAAA, True)])
+def test_other_types_than_tlsa(kind: int, proven: bool) -> None:
+    """ns1.example. has an A."""
+    for rrsets in (plain(), hashed()):
+        assert denial.no_rrset(dns.name.from_text("ns1.example."), kind, APEX, rrsets) is proven
+        assert denial.no_rrset(dns.name.from_text("a.z.w.example."), kind, APEX, rrsets), "nor has the wildcard any"

@@ -103,9 +103,9 @@ class Net:
         with stack:
             yield port
 
-    def look(self, owners: dict[str, list[str]] | None = None, timeout: float = 20) -> Result:
+    def look(self, owners: dict[str, list[str]] | None = None, timeout: float = 20, names: Sequence[str] = ()) -> Result:
         with self.up() as port:
-            return gate.look("pyon.example", list((WANTED if owners is None else owners).items()), [RESOLVER], timeout=timeout, port=port)
+            return gate.look("pyon.example", list((WANTED if owners is None else owners).items()), [RESOLVER], timeout=timeout, port=port, names=names)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +234,51 @@ def test_wildcard_needs_its_proof(net: Net) -> None:
     result = net.look({NONE: [NEW]})
     assert of(result, VPS, NONE).verdict == "matches"
     assert of(result, HOME, NONE).verdict == "bogus" and "wildcard" in of(result, HOME, NONE).error
+
+
+# Addresses of names
+
+NAME = "g.pyon.example."
+
+
+def addressed(signer: Signer, *addresses: str) -> SignedZone:
+    """The zone with these addresses of the name, which has a TXT record too."""
+    zone = made(signer)
+    zone.put(NAME, "TXT", '"here"')
+    for kind, mine in (("A", [one for one in addresses if ":" not in one]), ("AAAA", [one for one in addresses if ":" in one])):
+        if mine:
+            zone.put(NAME, kind, *mine, ttl=600)
+    return zone
+
+
+def test_the_addresses_that_each_server_gives(net: Net) -> None:
+    net.servers = {VPS: addressed(net.signer, "198.51.100.10", "2001:DB8::10", "198.51.100.12").answer, HOME: addressed(net.signer, "198.51.100.10").answer}
+    result = net.look(names=[NAME])
+    assert result.passed and set(result.owners) == {MAIL}
+    found = {one.server: one for one in gate.given(result, "G.pyon.example")}
+    assert found[VPS].addresses == {"198.51.100.10", "198.51.100.12", "2001:db8::10"} and found[HOME].addresses == {"198.51.100.10"}
+    assert found[VPS].expire == EXPIRE and 86000 < found[HOME].signed_until - time.time() < 87000
+    assert (VPS, NAME, "AAAA", False) in net.asked and (VPS, NAME, "TLSA", False) not in net.asked
+
+
+def test_a_name_without_addresses_is_proven(net: Net) -> None:
+    net.servers = {VPS: addressed(net.signer).answer, HOME: made(net.signer).answer}
+    assert [one.addresses for one in gate.given(net.look(names=[NAME]), NAME)] == [frozenset(), frozenset()]
+
+
+def test_addresses_that_do_not_validate_are_no_news_and_hold_nothing_up(net: Net) -> None:
+    good = addressed(net.signer, "198.51.100.10", "2001:db8::10")
+    net.servers = {VPS: good.answer, HOME: only(good.answer, "AAAA", lambda query, tcp: plain(query))}  # it hides them, and proves nothing
+    result = net.look(names=[NAME])
+    assert [one.server for one in gate.given(result, NAME)] == [VPS] and result.passed
+    assert [said.verdict for said in result.names[NAME, "AAAA"] if said.address == HOME] == ["bogus"]
+    net.servers[HOME] = only(good.answer, "A", lambda query, tcp: plain(query, dns.rrset.from_text(NAME, 60, "IN", "A", "192.0.2.1")))
+    assert [one.server for one in gate.given(net.look(names=[NAME]), NAME)] == [VPS]
+
+
+def test_addresses_of_a_zone_that_nobody_can_validate_are_no_news(net: Net) -> None:
+    net.authenticated = False
+    assert gate.given(net.look(names=[NAME]), NAME) == []
 
 
 # What is wrong with one server
@@ -655,6 +700,8 @@ def test_input_that_is_not_fit(owners: dict[str, list[str]], said: str) -> None:
 
 
 def test_other_input_that_is_not_fit() -> None:
+    with pytest.raises(DaneError, match="is not in the zone"):
+        gate.look("pyon.example", list(WANTED.items()), [RESOLVER], names=["g.elsewhere.example"])
     with pytest.raises(DaneError, match="time limit 0 is not"):
         gate.look("pyon.example", list(WANTED.items()), [RESOLVER], timeout=0)
     with pytest.raises(DaneError, match="resolver 'x'"):
