@@ -1255,6 +1255,12 @@ def _tlsa_owners(model: Model, zone: Zone) -> list[dict[str, Any]]:
     return [{"owner": owner, "backends": sorted(owners[owner], key=lambda one: (one["host"], one["certificate"]))} for owner in sorted(owners)]
 
 
+def _names(model: Model, zone: Zone) -> list[dict[str, Any]]:
+    """The names of certificates in `zone`, and the hosts whose addresses each is to have."""
+    return [{"name": f"{name}.", "hosts": [{"host": host, "addresses": _sorted([*model.hosts[host].ipv4, *model.hosts[host].ipv6])} for host in hosts]}
+            for name, hosts in model.named_hosts().items() if model.zone_of(name) is zone]
+
+
 def _challenges(model: Model, host: str) -> list[dict[str, str]]:
     """Where `host` sends the CA for a token that it lacks, for each name that it has with others.
 
@@ -1436,6 +1442,7 @@ def _primary_zone(model: Model, zone: Zone) -> dict[str, Any]:
         "mail_records": [record.brief() for record in zone.mail_records],
         "secondaries": [model.hosts[host].brief() for host in zone.secondaries],
         "tlsa_owners": _tlsa_owners(model, zone),
+        "names": _names(model, zone),
     }
 
 

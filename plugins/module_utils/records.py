@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import clock, history
+from . import clock, history, reach
 from .errors import DaneError, printable
 from .files import lock, make_directory, write_file
 from .history import History, Policy
@@ -42,21 +42,26 @@ class Observation:
     """What the name servers of one zone said: the addresses that parent and zone name now, and the answers that validate.
 
     addresses: None where not all could be learnt.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
+    given: what they gave as the addresses of names.
     """
 
     addresses: Sequence[str] | None
     answers: Mapping[str, Sequence[history.Answer]] = field(default_factory=dict)
     trouble: str = ""
+    given: Mapping[str, Sequence[history.Given]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record before and after, and the plan.  ahead: seconds by which the host's wall clock is ahead of that of the history."""
+    """The record before and after, and the plan.  ahead: seconds by which the host's wall clock is ahead of that of the history.
+    notes: hosts that are on their way into a name or out of it.
+    """
 
     before: Json
     after: Json
     plan: Plan
     ahead: int = 0
+    notes: Sequence[reach.Note] = ()
 
     def changed(self) -> bool:
         """Whether anything but the news of name servers differs."""
@@ -84,6 +89,8 @@ def read(path: str, host: str) -> Json:
         for zone in record["zones"].values():
             for entry in zone["owners"].values():
                 _history_of(zone, entry)
+            for entry in zone.get("names", {}).values():
+                _name_of(entry)
         for report in record["reports"].values():
             for certificate in report["certificates"].values():
                 _keys_of(certificate, {}, record["compromised"], ())
@@ -114,15 +121,31 @@ def _history_of(zone: Json, entry: Json) -> History:
     """The history of one owner; the servers are those of the zone."""
     return History(
         tuple(history.Server(**server) for server in zone["servers"]),
-        tuple(history.RRset(frozenset(TLSA.parse(text, "the record") for text in one["records"]), int(one["ttl"]), int(one["signed_until"]),
-                            int(one["expire"]), one["replaced"] if one["replaced"] is None else int(one["replaced"]),
-                            {address: history.Seen(**seen) for address, seen in one["seen"].items()}) for one in entry["rrsets"]))
+        tuple(_rrset_of(one) for one in entry["rrsets"]))
 
 
-def _rrsets_json(past: History) -> list[Json]:
-    return [{"records": sorted(one.presentation() for one in rrset.records), "ttl": rrset.ttl, "signed_until": rrset.signed_until,
-             "expire": rrset.expire, "replaced": rrset.replaced, "seen": {address: asdict(seen) for address, seen in sorted(rrset.seen.items())}}
-            for rrset in past.rrsets]
+def _rrset_of(one: Json) -> history.RRset:
+    return history.RRset(frozenset(TLSA.parse(text, "the record") for text in one["records"]), int(one["ttl"]), int(one["signed_until"]),
+                         int(one["expire"]), one["replaced"] if one["replaced"] is None else int(one["replaced"]),
+                         {address: history.Seen(**seen) for address, seen in one["seen"].items()})
+
+
+def _rrset_json(rrset: history.RRset) -> Json:
+    return {"records": sorted(one.presentation() for one in rrset.records), "ttl": rrset.ttl, "signed_until": rrset.signed_until,
+            "expire": rrset.expire, "replaced": rrset.replaced, "seen": {address: asdict(seen) for address, seen in sorted(rrset.seen.items())}}
+
+
+def _name_of(entry: Json) -> reach.Name:
+    return reach.Name({host: tuple(addresses) for host, addresses in entry["hosts"].items()}, int(entry["ttl"]),
+                      {address: _rrset_of(one) for address, one in entry["left"].items()},
+                      {host: tuple(Chain(_hex(spki, host), _hex(fingerprint, host) if fingerprint else "") for spki, fingerprint in chains)
+                       for host, chains in entry["others"].items()})
+
+
+def _name_json(name: reach.Name) -> Json:
+    return {"hosts": {host: list(addresses) for host, addresses in sorted(name.hosts.items())}, "ttl": name.ttl,
+            "left": {address: _rrset_json(one) for address, one in sorted(name.left.items())},
+            "others": {host: [[chain.spki, chain.fingerprint] for chain in chains] for host, chains in sorted(name.others.items())}}
 
 
 def published(record: Json, zone: str) -> dict[str, tuple[list[str], int]]:
@@ -134,6 +157,19 @@ def published(record: Json, zone: str) -> dict[str, tuple[list[str], int]]:
 def owners(record: Json, zone: str) -> list[str]:
     """The owners of `zone` that are on record."""
     return sorted(record["zones"].get(zone, {"owners": {}})["owners"])
+
+
+def leaving(record: Json, zone: str) -> list[str]:
+    """The names of `zone` of which a cache may hold addresses that are not published any more."""
+    return [name for name, entry in sorted(record["zones"].get(zone, {}).get("names", {}).items()) if entry["left"]]
+
+
+def address_records(record: Json, zone: Json) -> list[Json]:
+    """The records of `zone` as the slice has them, without the addresses of hosts that are not behind their names yet."""
+    names = record["zones"].get(zone["name"], {}).get("names", {})
+    withheld = {(name["name"], address) for name in zone.get("names", ()) for one in name["hosts"] for address in one["addresses"]}
+    withheld -= {(name, address) for name, entry in names.items() for addresses in entry["hosts"].values() for address in addresses}
+    return [one for one in zone.get("records", ()) if one["type"] not in ("A", "AAAA") or (one["owner"], one["data"]) not in withheld]
 
 
 def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str], list[str]]:
@@ -172,7 +208,8 @@ def bound_certificates(record: Json, zones: Sequence[Json], rules: Rules) -> dic
 def lasting(record: Json) -> Json:
     """What of the record stays the same where nothing is published, retired or reported anew."""
     return {"reports": record["reports"], "asked": record["asked"], "compromised": record["compromised"],
-            "zones": {zone: published(record, zone) for zone in record["zones"]}}
+            "zones": {zone: published(record, zone) for zone in record["zones"]},
+            "names": {name: one["hosts"] for zone in record["zones"].values() for name, one in zone.get("names", {}).items()}}
 
 
 def _hex(text: Any, host: str) -> str:
@@ -218,10 +255,10 @@ def _chains_of(known: Json) -> tuple[Chain, ...]:
 # --- merging ---
 
 def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order, rules: Rules,
-          validity: int, now: int, trouble: str = "") -> tuple[Json, Plan]:
-    """The record after `reports` and `observations`, and the plan.
+          validity: int, now: int, trouble: str = "") -> tuple[Json, Plan, list[reach.Note]]:
+    """The record after `reports` and `observations`, the plan, and what is to be said of hosts that come and go.
 
-    `zones` are the primary's zones as in the slice (`name`, `tlsa_ttl`, `soa`, `tlsa_owners`), `validity` the seconds for
+    `zones` are the primary's zones as in the slice (`name`, `ttl`, `tlsa_ttl`, `soa`, `tlsa_owners`, `names`), `validity` the seconds for
     which the primary signs, `trouble` why nothing may change, if so.  An owner that the model no longer has keeps its records until it is to be forgotten.
     """
     said = {report["host"]: report for report in reports}
@@ -235,16 +272,27 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
         asked.setdefault(host, {})[name] = _live(remembered, host, name)
     wishes = frozenset((host, name) for host, names in asked.items() for name in names)
     past: dict[str, dict[str, History]] = {}
+    servers: dict[str, tuple[history.Server, ...]] = {}
     wanted: dict[str, Json] = {}
     asked_for: list[Owner] = []
     for zone in zones:
         seen = observations.get(zone["name"])
-        past[zone["name"]] = _past(record, zone, rules.caches, seen, validity, now)
+        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, validity, now)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
-        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else ""))
-                      for owner in sorted(model)]
-    made = plan(asked_for, _backends(wanted, remembered, said, compromised, now), rules, now, wishes, order.revoke_now)
+        asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
+    backends = _backends(wanted, remembered, said, compromised, now)
+    names: dict[str, reach.Name] = {}
+    notes: list[reach.Note] = []
+    chains = _all_chains(record["reports"], remembered)
+    for zone in zones:
+        found, said_of = _names(record, zone, servers[zone["name"]], observations.get(zone["name"]), chains, asked_for, order.forget, backends,
+                                rules.caches, validity, now)
+        names.update(found)
+        notes += said_of
+    behind = {owner.name: names.get(_name(owner.name), reach.Name()) for owner in asked_for}
+    asked_for = [replace(owner, unused=reach.unused(behind[owner.name], compromised), leaving=reach.leaving(behind[owner.name])) for owner in asked_for]
+    made = plan(asked_for, backends, rules, now, wishes, order.revoke_now)
     rrsets = dict(made.rrsets)
     entries: Json = {}
     for zone in zones:
@@ -256,12 +304,62 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
                     current.records, f"kept although the model no longer has it; -e dane_forget={owner} removes it once no server presents it")
             records = rrsets[owner].records if owner in rrsets else frozenset()
             after[owner] = _publish(one, records, zone, owner in wanted, validity, now)
-        servers = next((one.servers for one in after.values()), ())
-        entries[zone["name"]] = {"servers": [asdict(server) for server in servers],
-                                 "owners": {owner: {"rrsets": _rrsets_json(one)} for owner, one in sorted(after.items()) if one.rrsets}}
+        mine = {entry["name"]: names[entry["name"]] for entry in zone.get("names", ())}
+        entries[zone["name"]] = _entry(after, mine, servers[zone["name"]])
     new = {**record, "zones": {**record["zones"], **entries}, "reports": remembered, "compromised": compromised,
            "asked": {host: names for host, names in asked.items() if names}}
-    return new, Plan(rrsets, made.steps)
+    return new, Plan(rrsets, made.steps), notes
+
+
+def _entry(past: Mapping[str, History], names: Mapping[str, reach.Name], servers: Sequence[history.Server]) -> Json:
+    """What is written of one zone.  A server is forgotten when nothing that it may have served is remembered."""
+    left = any(one.left for one in names.values())
+    needed = {server.address for one in past.values() for server in one.servers}
+    published: dict[str, set[TLSA]] = {}
+    for owner, one in past.items():
+        current = one.current()
+        published.setdefault(_name(owner), set()).update(current.records if current else ())
+    return {"servers": [asdict(server) for server in servers if left or server.address in needed],
+            "owners": {owner: {"rrsets": [_rrset_json(rrset) for rrset in one.rrsets]} for owner, one in sorted(past.items()) if one.rrsets},
+            "names": {name: _name_json(reach.settled(one, frozenset(published.get(name, ())))) for name, one in sorted(names.items())}}
+
+
+def _name(owner: str) -> str:
+    """The name that the TLSA owner is about: without port and protocol."""
+    return owner.split(".", 2)[-1]
+
+
+def _all_chains(*reports: Json) -> dict[str, tuple[Chain, ...]]:
+    """The keys and certificates of each host in any of these."""
+    found: dict[str, set[Chain]] = {}
+    for remembered in reports:
+        for host, report in remembered.items():
+            for one in report["certificates"].values():
+                found.setdefault(host, set()).update((*(Chain(key["spki"]) for key in one["keys"]), *_chains_of(one)))
+    return {host: tuple(chains) for host, chains in found.items()}
+
+
+def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Observation | None, chains: Mapping[str, tuple[Chain, ...]],
+           owners: Sequence[Owner], forget: Iterable[str], backends: Sequence[Backend], policy: Policy, validity: int,
+           now: int) -> tuple[dict[str, reach.Name], list[reach.Note]]:
+    """The names of `zone` with the hosts that are behind them from now on, and what is to be said of the others."""
+    known: Json = record["zones"].get(zone["name"], {}).get("names", {})
+    found: dict[str, reach.Name] = {}
+    notes: list[reach.Note] = []
+    forgotten = {_name(owner): owner for owner in forget}
+    for entry in zone.get("names", ()):
+        name = entry["name"]
+        wanted = {one["host"]: tuple(one["addresses"]) for one in entry["hosts"]}
+        before = _name_of(known[name]) if name in known else None
+        if before:
+            before = reach.pruned(reach.observed(before, servers, seen.given.get(name, ()) if seen else (), policy, now), servers, policy, now)
+        mine = [owner for owner in owners if _name(owner.name) == name]
+        opens = {host: history.Opening(None, (f"the records of {forgotten[name]} are removed in this run",)) if name in forgotten else
+                 reach.opens(host, backends, mine, policy) for host in wanted}
+        hosts = reach.admitted(before, wanted, opens, now)
+        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], now + validity, int(zone["soa"]["expire"]), now)
+        notes += reach.notes(f"{name[:-1]}:", found[name], wanted, opens, servers, policy)
+    return found, notes
 
 
 def _live(remembered: Json, host: str, name: str) -> str:
@@ -270,8 +368,9 @@ def _live(remembered: Json, host: str, name: str) -> str:
     return str(known.get("live", ""))
 
 
-def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, validity: int, now: int) -> dict[str, History]:
-    """The history of each owner of `zone` up to now, with what the name servers said."""
+def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, validity: int,
+          now: int) -> tuple[dict[str, History], tuple[history.Server, ...]]:
+    """The history of each owner of `zone` up to now, with what the name servers said, and all servers that were known."""
     entry: Json | None = record["zones"].get(zone["name"])
     known = entry or {"servers": [], "owners": {}}
     past = {owner: _history_of(known, one) for owner, one in known["owners"].items()}
@@ -284,12 +383,13 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, va
             # a zone of which nothing is on record may have had any RRset: the record may be lost
             past[wanted["owner"]] = new if entry else history.lost(new, policy, now)
     if seen is None:
-        return past
+        return past, servers
     told: dict[str, History] = {}
     for owner, one in past.items():
         asked = one if seen.addresses is None else history.named(one, seen.addresses, (), now)
         told[owner] = history.observed(asked, seen.answers.get(owner, ()), policy, now)
-    return {owner: history.pruned(one, policy, now) for owner, one in told.items()}
+    servers = next((one.servers for one in told.values()), servers)
+    return {owner: history.pruned(one, policy, now) for owner, one in told.items()}, servers
 
 
 def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool, validity: int, now: int) -> History:
@@ -345,10 +445,10 @@ def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json],
     def merged() -> Outcome:
         before = read(path, host)
         ticked, trouble = clock.advance(_clock_of(before), reading, controller, rules.caches.margin)
-        after, made = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble)
+        after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble)
         if after != before:
             after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}
-        return Outcome(before, after, made, round(reading.wall - ticked.time))
+        return Outcome(before, after, made, round(reading.wall - ticked.time), notes)
 
     if not write:
         return merged()

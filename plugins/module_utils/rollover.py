@@ -182,12 +182,18 @@ class Backend:
 
 @dataclass(frozen=True)
 class Owner:
-    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so."""
+    """A TLSA owner name: its history, the TTL that its RRset is to have, and why nothing of its zone may change now, if so.
+
+    unused: records of hosts that answered for it once, and that no client can reach by its name any more.  leaving: those of
+    hosts that have left the name, and that some client may still reach.
+    """
 
     name: str
     ttl: int
     history: History
     trouble: str = ""
+    unused: Records = frozenset()
+    leaving: Records = frozenset()
 
     def published(self) -> Records:
         """The records that the primary publishes."""
@@ -261,7 +267,7 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     known = frozenset(record for one in backends for record in one.records())
     unsure = any(one.unsure() for one in backends)
     # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
-    others = frozenset(record for record in published - known if record.selector or unsure)
+    others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in owner.leaving)
     union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, any(not kind[1] for kind in kinds), rules, now))
     wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
     held = [text for one in backends for text in (*([] if published else _not_ready(owner, one, rules)), *_mismatch(owner, one, wanted))]
@@ -288,6 +294,8 @@ def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     if have <= {wanted}:
         return {wanted}, ()
     held = [text for one in backends for text in one.unsure()]
+    if owner.leaving:
+        held.append("a host that has left the name may still be reached by it")
     if wanted not in have:
         held += [text for one in backends for text in _not_bound(owner, one, rules)]
         return (have if held else have | {wanted}), tuple(held)

@@ -438,7 +438,7 @@ def _address_rows(zone: _Zone) -> list[Row]:
         rows.append(zone.row(what="addresses", name=name, ok=not faults, command=command,
                              detail="; ".join(faults) or ", ".join(sorted(expected)),
                              cure="" if not faults else "see the rows of the delegation and of the name servers" if failures
-                             else "run the playbook site; where it is the glue, tell the parent (registrar)"))
+                             else "run the playbook site, which says which hosts have to wait; where it is the glue, tell the parent (registrar)"))
     return rows
 
 

@@ -32,6 +32,8 @@ options:
     description:
       - The zones whose primary this host is, as in the model. Of each C(name), C(tlsa_ttl) in seconds, C(soa) and C(tlsa_owners)
         are used; of the SOA C(expire) in seconds; of an owner C(owner) and C(backends); of a backend C(host), C(certificate), C(service) and C(port).
+      - Where C(names) say whose addresses each name is to have, with C(ttl) in seconds, those of a host that is added are left out of
+        C(records) until no cache can hold TLSA records that its keys do not match.
     type: list
     elements: dict
     required: true
@@ -100,7 +102,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 zones:
-  description: The given zones, each with its TLSA RRsets as C(tlsa).
+  description: The given zones, each with its TLSA RRsets as C(tlsa), and C(records) without the addresses of hosts that have to wait.
   returned: success
   type: list
   elements: dict
@@ -201,6 +203,15 @@ bound:
       description: Whether it is so.
       type: bool
       sample: false
+hosts:
+  description: Hosts that are not yet, or no more, behind a name, and what that waits for.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - >-
+      g.pyon.example: mx2.pyon.example is not among its addresses yet: caches may hold TLSA records that its keys do not match,
+      not before 2026-12-01 10:00:00 UTC; 198.51.100.11 may still serve the RRset 3 1 1 8755cdaa.., 3 1 1 d54f7bb1..
 seen:
   description: What is wrong with the name servers, in sentences; nothing where they were not asked.
   returned: success
@@ -210,11 +221,12 @@ seen:
 """
 
 import json
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import clock, gate, records
+from ..module_utils import clock, gate, reach, records
 from ..module_utils.errors import DaneError
 from ..module_utils.rollover import make_rules
 
@@ -226,11 +238,19 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
     wrong: list[str] = []
     for zone in given["zones"]:
         owners = {*records.owners(record, zone["name"]), *(entry["owner"] for entry in zone["tlsa_owners"])}
-        seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], timeout=given["timeout"])
+        names = records.leaving(record, zone["name"])
+        seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], timeout=given["timeout"], names=names)
         trouble = "; ".join(seen.held_by[:1]) if seen.state in ("bogus", "unknown") else ""
-        found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble)
+        found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble,
+                                                  {name: gate.given(seen, name) for name in names})
         wrong += seen.held_by
     return found, wrong
+
+
+def sentence(note: reach.Note, ahead: int) -> str:
+    """`note` with what it waits for, and the time by the host's clock."""
+    when = "" if note.not_before is None else time.strftime(", not before %Y-%m-%d %H:%M:%S UTC", time.gmtime(note.not_before + ahead))
+    return "; ".join([note.text + when, *note.held_by])
 
 
 def main() -> None:
@@ -270,8 +290,9 @@ def main() -> None:
         diff=[{"before_header": given["path"], "after_header": given["path"],
                "before": json.dumps(records.lasting(done.before), indent=1, sort_keys=True) + "\n",
                "after": json.dumps(records.lasting(done.after), indent=1, sort_keys=True) + "\n"}],
-        zones=[{**zone, "tlsa": [{"owner": owner, "ttl": ttl, "records": texts}
-                                 for owner, (texts, ttl) in records.published(done.after, zone["name"]).items()]} for zone in given["zones"]],
+        zones=[{**zone, "records": records.address_records(done.after, zone),
+                "tlsa": [{"owner": owner, "ttl": ttl, "records": texts}
+                         for owner, (texts, ttl) in records.published(done.after, zone["name"]).items()]} for zone in given["zones"]],
         plans=[f"{owner}: {'; '.join([one.reason, *one.held_by])}" for owner, one in sorted(done.plan.rrsets.items())],
         steps=[{"host": host, "certificate": certificate, "step": step.kind.replace(" ", "_"), "reason": step.reason, "spki": step.spki,
                 "fingerprint": step.fingerprint, "held_by": list(step.held_by), "not_before": None if step.not_before is None else step.not_before + done.ahead}
@@ -280,6 +301,7 @@ def main() -> None:
                    for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
+        hosts=[sentence(note, done.ahead) for note in done.notes],
         seen=wrong)
 
 

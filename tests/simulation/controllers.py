@@ -196,7 +196,7 @@ class Controller:
 
     def bound(self, host: Host) -> bool | None:
         """Whether its timer must leave renewals to the controller, as far as the record says."""
-        whole = self.disk.generation >= self.generation
+        whole = self.disk.generation > 0
         histories = [self.disk.histories.get(owner) if whole else None for owner in host.owners]
         return rollover.bound([Owner(NAME, 0, known or history.lost(History(), self.rules.caches, 0)) for known in histories], self.wanted())
 

@@ -595,6 +595,8 @@ def test_the_example_is_the_server_of_the_talk() -> None:
                 {"owner": "_25._tcp.g.pyon.example.", "backends": [backend("g.pyon.example", "smtp", 25)]},
                 {"owner": "_443._tcp.g.pyon.example.", "backends": [backend("g.pyon.example", "https", 443)]},
                 {"owner": "_443._tcp.pyon.example.", "backends": [backend("pyon.example", "https", 443)]}],
+            "names": [{"name": name, "hosts": [{"host": "vps.pyon.example", "addresses": ["198.51.100.10", "2001:db8:51::10"]}]}
+                      for name in ("g.pyon.example.", "pyon.example.")],
         }],
         "secondary_zones": [],
         "certificates": [
@@ -679,6 +681,11 @@ def test_the_ca_is_sent_through_all_hosts_of_a_name_and_its_way_ends() -> None:
             while way[-1] and len(way) < 9:
                 way.append(found[way[-1]][name]["next"])
             assert way.pop() == "" and {host, *way} == set(hosts), "all are asked, and it ends"
+    zone = slice_of(model, "vps.pyon.example")["primary_zones"][0]
+    assert next(one["hosts"] for one in zone["names"] if one["name"] == "pyon.example.") == [
+        {"host": "home.pyon.example", "addresses": ["198.51.100.11", "2001:db8:51::11"]}, {"host": "third.pyon.example", "addresses": ["198.51.100.12"]},
+        {"host": "vps.pyon.example", "addresses": ["198.51.100.10", "2001:db8:51::10"]}]
+    assert [one["name"] for one in zone["names"]] == ["g.pyon.example.", "pyon.example."], "kodama.example is another primary's"
 
 
 def test_a_redirect_is_of_its_name_on_each_host() -> None:

@@ -325,3 +325,156 @@ def test_a_fingerprint_that_is_none_is_refused(tmp_path: Path, spoil: Any) -> No
     spoil(bad["certificates"][0])
     with pytest.raises(DaneError, match="report of vps"):
         update(tmp_path / "record.json", [bad])
+# --- hosts that come to a name and leave it ---
+
+HOSTS = {"vps": ["198.51.100.10"], "mx2": ["198.51.100.12", "2001:db8::12"]}
+PAIRS = {"vps": (A, B), "mx2": (C, D)}
+
+
+def zones_of(*hosts: str) -> Any:
+    """The zone with these hosts behind g.pyon.example."""
+    return [{**ZONES[0], "ttl": 100, "names": [{"name": "g.pyon.example.", "hosts": [{"host": host, "addresses": HOSTS[host]} for host in hosts]}],
+             "records": [{"owner": "g.pyon.example.", "ttl": 100, "type": "AAAA" if ":" in address else "A", "data": address}
+                         for host in hosts for address in HOSTS[host]]
+             + [{"owner": f"{host}.pyon.example.", "ttl": 100, "type": "A", "data": HOSTS[host][0]} for host in hosts],
+             "tlsa_owners": [{"owner": OWNER, "backends": [{"host": host, "certificate": "g", "service": "smtp", "port": 25} for host in hosts]}]}]
+
+
+def run(path: Path, now: int, *hosts: str, heard: tuple[str, ...] | None = None, served: tuple[str, ...] = (), gives: tuple[str, ...] = (),
+        order: Order = NOTHING, servers: tuple[str, ...] = NS) -> Outcome:
+    """A run with these hosts in the model, in which all name servers, which are named, have the keys `served` and the addresses of the hosts `gives`."""
+    reports = [report(host, keys=PAIRS[host], live=PAIRS[host][0]) for host in (hosts if heard is None else heard)]
+    addresses = frozenset(address for host in gives for address in HOSTS[host])
+    seen = {"pyon.example": Observation(
+        servers, {OWNER: [history.Answer(one, frozenset(map(spki_record, served)), 100, now + VALIDITY, 1000) for one in servers]},
+        given={"g.pyon.example.": [history.Given(one, addresses, now + VALIDITY, 1000) for one in servers]})} if served else {}
+    return records.update(str(path), "vps", zones_of(*hosts), reports, seen, order, RULES, VALIDITY, clock.Reading(now, now, "a"), now, True)
+
+
+def behind(outcome: Outcome, *hosts: str) -> list[str]:
+    """The addresses of the shared name in the zone."""
+    kept = records.address_records(outcome.after, zones_of(*hosts)[0])
+    assert [one["data"] for one in kept if one["owner"] != "g.pyon.example."] == [HOSTS[host][0] for host in hosts], "other names are left alone"
+    return [one["data"] for one in kept if one["owner"] == "g.pyon.example."]
+
+
+def test_a_host_is_added_key_first_and_leaves_address_first(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert behind(run(path, 0, "vps"), "vps") == HOSTS["vps"], "a name without records has its addresses at once"
+    run(path, 1, "vps", served=(A, B))
+    both = ("vps", "mx2")
+    assert behind(run(path, 2, *both, heard=()), *both) == HOSTS["vps"], "nothing is known of it"
+    added = run(path, 3, *both, served=(A, B))
+    assert published(added)[0] == [f"3 1 1 {key}" for key in (A, B, C, D)] and behind(added, *both) == HOSTS["vps"]
+    held = run(path, 4, *both, served=(A, B, C, D))
+    assert behind(held, *both) == HOSTS["vps"] and "mx2 is not among its addresses yet" in held.notes[0].text
+    assert not held.changed()
+    hold = history.hold(100, RULES.caches) + RULES.caches.lead
+    run(path, 154, *both, served=(A, B, C, D))                                  # the name servers were seen without the old one for fall_back
+    assert behind(run(path, 154 + hold - 1, *both, served=(A, B, C, D)), *both) == HOSTS["vps"]
+    late = run(path, 154 + hold, *both, heard=("vps",), served=(A, B, C, D))
+    assert behind(late, *both) == HOSTS["vps"] and "mx2 has not reported" in late.notes[0].held_by[0]
+    entered = run(path, 154 + hold, *both, served=(A, B, C, D))
+    assert behind(entered, *both) == [*HOSTS["vps"], *HOSTS["mx2"]] and entered.changed() and not entered.notes
+    assert behind(run(path, 155 + hold, *both, heard=()), *both) == [*HOSTS["vps"], *HOSTS["mx2"]], "and stays"
+
+    start = 1000
+    left = run(path, start, "vps", served=(A, B, C, D))
+    assert behind(left, "vps") == HOSTS["vps"] and len(published(left)[0]) == 4 and left.changed()
+    assert records.leaving(left.after, "pyon.example") == ["g.pyon.example."]
+    run(path, start + 1, "vps", served=(A, B, C, D), gives=("vps", "mx2"))
+    waiting = run(path, start + 2, "vps", served=(A, B, C, D), gives=("vps",))
+    assert len(published(waiting)[0]) == 4 and "mx2 has left, and its keys stay published" in waiting.notes[0].text
+    run(path, start + 152, "vps", served=(A, B, C, D), gives=("vps",))
+    assert len(published(run(path, start + 152 + hold - 1, "vps", served=(A, B, C, D), gives=("vps",)))[0]) == 4
+    gone = run(path, start + 152 + hold, "vps", served=(A, B, C, D), gives=("vps",))
+    assert published(gone)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"] and not gone.notes
+    assert records.leaving(gone.after, "pyon.example") == [] and gone.after["zones"]["pyon.example"]["names"]["g.pyon.example."]["others"] == {}
+
+
+def test_what_nobody_asked_the_name_servers_for_is_waited_out(tmp_path: Path) -> None:
+    """Runs of site.yml ask no name server."""
+    path = tmp_path / "record.json"
+    both = ("vps", "mx2")
+    run(path, 0, *both)
+    run(path, 1, "vps")
+    end = 1 + VALIDITY + history.hold(100, RULES.caches) + RULES.caches.lead     # of servers that are not known
+    assert len(published(run(path, end - 1, "vps"))[0]) == 4
+    assert len(published(run(path, end, "vps"))[0]) == 2
+
+
+def test_a_server_that_was_removed_counts_while_a_cache_may_hold_an_address_that_it_gave(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    keys, long, hold = (A, B, C, D), 10_000, history.hold(100, RULES.caches) + RULES.caches.lead
+    run(path, 0, "vps", "mx2", served=keys)
+    run(path, long, "vps", "mx2", served=keys)                                  # no RRset but the one that is published is remembered
+    run(path, long + 1, "vps", served=keys, gives=("vps", "mx2"))
+    for now in (2, 3, 4 + RULES.caches.ns_ttl, 153, 200):                       # one is removed, the other one is seen without the address
+        done = run(path, long + now, "vps", served=keys, gives=("vps",), servers=NS[:1])
+        assert NS[1] in [server["address"] for server in done.after["zones"]["pyon.example"]["servers"]]
+    assert len(published(run(path, long + 153 + hold - 1, "vps", served=keys, gives=("vps",), servers=NS[:1]))[0]) == 4
+    gone = run(path, long + 153 + hold, "vps", served=keys, gives=("vps",), servers=NS[:1])
+    assert len(published(gone)[0]) == 2
+
+
+def test_a_stolen_host_is_taken_out_with_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    run(path, 0, "vps", "mx2")
+    done = run(path, 1, "vps", order=Order(compromised=frozenset({C, D})))
+    assert published(done)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"]
+
+
+def test_nobody_enters_while_the_records_of_the_name_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    run(path, 0, "vps")
+    done = run(path, 1, "vps", "mx2", order=Order(forget=frozenset({OWNER})))
+    assert behind(done, "vps", "mx2") == HOSTS["vps"] and published(done) is None
+    assert done.notes[0].held_by == (f"the records of {OWNER} are removed in this run",)
+
+
+def test_a_name_that_changes_all_its_hosts_has_addresses_all_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    run(path, 0, "vps")
+    done = run(path, 1, "mx2")
+    assert behind(done, "mx2") == HOSTS["mx2"] and len(published(done)[0]) == 4
+
+
+def test_a_record_of_before_and_zones_without_names_have_what_the_model_says(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    both = ("vps", "mx2")
+    assert behind(run(path, 8, *both, heard=()), *both) == [*HOSTS["vps"], *HOSTS["mx2"]]
+    zone = {**ZONES[0], "records": [{"owner": "g.pyon.example.", "ttl": 5, "type": "A", "data": "198.51.100.12"}]}
+    assert records.address_records(records.read(str(path), "vps"), zone) == zone["records"]
+
+
+def test_a_damaged_name_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    done = run(path, 0, "vps")
+    for damage in ({"hosts": []}, {"ttl": None}, {"left": {"198.51.100.12": {}}}, {"others": {"mx2": ["x"]}}):
+        record = copy.deepcopy(done.after)
+        record["zones"]["pyon.example"]["names"]["g.pyon.example."].update(damage)
+        path.write_text(json.dumps(record))
+        with pytest.raises(DaneError, match="is cut or damaged"):
+            records.read(str(path), "vps")
+
+
+def test_a_server_that_was_removed_is_remembered_for_as_long_as_any_owner_or_name_needs_it(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    first, second = "_25._tcp.a.pyon.example.", OWNER
+    zones = [{**ZONES[0], "tlsa_owners": [{"owner": owner, "backends": ZONES[0]["tlsa_owners"][0]["backends"]} for owner in (first, second)]}]
+
+    def look(now: int, addresses: tuple[str, ...], reports: list[Any], keys: dict[str, tuple[str, ...]]) -> list[str]:
+        answers = {owner: [history.Answer(one, frozenset(map(spki_record, keys[owner])), 100, now + VALIDITY, 1000) for one in addresses] for owner in keys}
+        done = records.update(str(path), "vps", zones, reports, {"pyon.example": Observation(addresses, answers)}, NOTHING, RULES, VALIDITY,
+                              clock.Reading(now, now, "a"), now, True)
+        return [server["address"] for server in done.after["zones"]["pyon.example"]["servers"]]
+
+    had = {first: (A, B), second: (A, B)}
+    look(0, NS, [report()], had)
+    record = json.loads(path.read_text())      # only the second owner has something that caches may hold
+    record["zones"]["pyon.example"]["owners"][first]["rrsets"] = [
+        one for one in record["zones"]["pyon.example"]["owners"][first]["rrsets"] if one["replaced"] is None]
+    path.write_text(json.dumps(record))
+    look(1, NS[:1], [], {first: (A, B)})
+    assert NS[1] in look(2 + RULES.caches.ns_ttl + 1, NS[:1], [], {first: (A, B)})
