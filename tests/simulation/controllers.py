@@ -119,7 +119,7 @@ class Controller:
             histories[owner] = self.kept(known, now)
         if not whole:
             for host in self.fleet.hosts:
-                host.waited = host.due = 0
+                self.fleet.wait_anew(host)
         heard = dict(self.disk.heard) if whole else {}  # an older report may name keys that are deleted since
         for host in self.fleet.hosts:
             report = self.fleet.report(host)

@@ -378,7 +378,7 @@ class Fleet:
             self.algorithm = 1 - self.algorithm
             self.counts["other algorithms"] += 1
             for host in self.hosts:
-                host.waited = 0                # another key has to be made, and to wait
+                self.wait_anew(host)           # another key has to be made
         if chance() < troubles.foreign:
             endpoint = self.rng.choice([endpoint for host in self.hosts for endpoint in host.endpoints])
             endpoint.presents, endpoint.old_until = FOREIGN, now + self.rng.randint(1, troubles.foreign_seconds)
@@ -397,6 +397,10 @@ class Fleet:
             self._sample(self.rng.choice(self.caches))
         self.judge()
 
+    def wait_anew(self, host: Host) -> None:
+        """All has to be waited for from now on, and before that a change of scheme that may be on its way."""
+        host.waited, host.due = -self.bound if self.troubles.change else 0, 0
+
     def change_scheme(self) -> None:
         """The operator wants the other one."""
         self.scheme = "3 0 1" if self.scheme == "3 1 1" else "3 1 1"
@@ -409,7 +413,7 @@ class Fleet:
     def compromise(self, host: Host, both: bool = False, revoke_now: bool = False) -> None:
         """Others may have its current key, and all that it has made since if `both`."""
         self.compromised |= {key.spki for key in host.keys if key is host.live[0] or both and key.number > host.live[0].number}
-        host.waited = host.due = 0
+        self.wait_anew(host)
         if revoke_now:
             self.revoke_until = self.now + 300
 

@@ -29,6 +29,11 @@ WORLDS = {
 }
 
 
+def certificate_of(spki: str) -> str:
+    """The fingerprint of the one certificate for that key."""
+    return f"f{spki[1:]}"
+
+
 @dataclass
 class Host:
     """A host goes on to answer when it has left the name, as it did."""
@@ -47,8 +52,11 @@ class Host:
 
     def report(self) -> dict[str, Any]:
         return {"schema": 1, "host": self.name, "time": 0, "timers": {"renew": True}, "certificates": [{
-            "name": "g", "keys": [dict(key) for key in self.keys], "live": {"fingerprint": "f" * 64, "spki": self.live, "since": self.since, "proven": True},
-            "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": address, "spki": self.live, "fingerprint": "f" * 64, "error": ""}
+            "name": "g", "algorithm": "ecdsa-p256", "bound": False, "due": "", "keys": [dict(key) for key in self.keys],
+            "live": {"fingerprint": certificate_of(self.live), "spki": self.live, "since": self.since, "deployed": self.since, "proven": True,
+                     "not_before": -1, "not_after": 10**9},
+            "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": address, "spki": self.live, "fingerprint": certificate_of(self.live),
+                           "error": ""}
                           for address in self.addresses]}]}
 
     def step(self, kind: str, spki: str, now: int) -> None:
@@ -56,7 +64,7 @@ class Host:
         if kind == "make key":
             self.make_key(now)
         elif kind == "order" and key:
-            key["certificate"] = {"fingerprint": "f" * 64, "not_after": 10**9}
+            key["certificate"] = {"fingerprint": certificate_of(spki), "not_after": 10**9}
         elif kind == "deploy" and key:
             self.live, self.since = spki, now
         elif kind == "delete key" and key:

@@ -417,6 +417,16 @@ def test_in_3_0_1_another_algorithm_does_not_wait_for_the_renewal() -> None:
 
 # --- the least that is said ---
 
+def test_a_host_that_has_left_keeps_its_records_and_holds_a_change_of_scheme() -> None:
+    gone = certificate_record(X)
+    one = replace(owner(certs(F) | {gone}), leaving=frozenset({gone}))
+    assert planned(one, backend())[0].records == certs(F) | {gone}
+    assert gone not in planned(replace(one, leaving=frozenset()), backend())[0].records, "nobody presents it"
+    keyed = replace(owner(frozenset({spki_record(A)})), leaving=frozenset({spki_record(A)}))
+    found = planned(keyed, backend())[0]
+    assert all(record.selector for record in found.records) and found.held_by == ("a host that has left the name may still be reached by it",)
+
+
 def test_defaults() -> None:
     assert Rules() == Rules(Policy(), 90 * 86400, None, "3 1 1", 21600)
     assert Key(A, 1) == Key(A, 1, "", False, False) and Presented("o", "e", A) == Presented("o", "e", A, "", "")
