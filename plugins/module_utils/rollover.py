@@ -66,7 +66,7 @@ def make_rules(policy: Mapping[str, Any]) -> Rules:
     DaneError where there is no such scheme.
     """
     if policy["scheme"] not in SCHEMES:
-        raise DaneError(f"dane_policy has the scheme {printable(ascii(policy['scheme']), 40)}; write one of {', '.join(SCHEMES)}")
+        raise DaneError(f"dane_policy has the scheme {printable(ascii(policy['scheme']))}; write one of {', '.join(SCHEMES)}")
     caches = Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
                     policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"],
                     policy["signature_skew"])

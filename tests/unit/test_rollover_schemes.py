@@ -279,6 +279,16 @@ def test_no_key_is_deleted_while_caches_may_hold_a_certificate_of_which_nobody_k
     assert planned(owner(certs(H, X)), rolled, other)[1].kind == "delete key", "it is another host's"
 
 
+def test_a_key_of_which_nobody_knows_holds_no_deletion() -> None:
+    rolled = backend(key(A), key(B, H), key(C), live=H)
+    assert planned(owner(keys(B, C, "e" * 64)), rolled, rules=KEYS)[1].kind == "delete key"
+
+
+def test_an_owner_has_the_records_of_its_own_backends_only() -> None:
+    other = replace(backend(key(C, J), live=J, host="web"), owners=("_443._tcp.w.",), presented=())
+    assert planned(owner(certs(F)), backend(), other)[0] == RRset(certs(F), "published: every backend matches")
+
+
 # --- from 3 1 1 to 3 0 1 ---
 
 def test_records_of_certificates_are_added_for_all_that_is_presented() -> None:
