@@ -199,6 +199,7 @@ def test_a_record_of_nobody_stays_until_all_endpoints_were_seen() -> None:
     assert planned(one, backend())[0].records == certs(F)
     for unsure in (backend(proven=False), backend(heard=False), backend(presented=())):
         assert planned(one, unsure)[0].records == certs(F, X)
+    assert planned(one, backend(), backend(host="mx2", proven=False))[0].records == certs(F, X), "those of all backends"
     assert planned(owner(keys(A, B, C)), backend(), rules=KEYS)[0].records == keys(A, B, C), "a key may yet be found"
 
 
@@ -287,6 +288,8 @@ def test_a_key_of_which_nobody_knows_holds_no_deletion() -> None:
 def test_an_owner_has_the_records_of_its_own_backends_only() -> None:
     other = replace(backend(key(C, J), live=J, host="web"), owners=("_443._tcp.w.",), presented=())
     assert planned(owner(certs(F)), backend(), other)[0] == RRset(certs(F), "published: every backend matches")
+    elsewhere = replace(owner(keys(A)), name="_443._tcp.w.")
+    assert plan([owner(certs(F)), elsewhere], [backend(), other], CERTIFICATES, 5000).steps[VPS].kind == "rest", "nor does it wait for others"
 
 
 # --- from 3 1 1 to 3 0 1 ---
@@ -301,7 +304,7 @@ def test_records_of_certificates_are_added_for_all_that_is_presented() -> None:
 
 @pytest.mark.parametrize(("one", "held"), [
     (backend(bound=False), "vps has not been told yet that its timer must not renew g"),
-    (backend(heard=False, presented=()), "vps has not reported in this run"),
+    (backend(heard=False, presented=(), bound=False), "vps has not reported in this run"),
     (backend(presented=()), "not every endpoint of vps was seen"),
     (backend(presented=(seen(A, F), seen("", "", "v6"))), "not every endpoint of vps was seen"),
     (backend(proven=False), "the services of vps were not seen to present what is live"),
