@@ -316,9 +316,9 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
     presented = frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
     stays = hold(owner.ttl, rules.caches) if rules.retire_after is None else rules.retire_after
     burnt = {key.spki for key in backend.keys if key.compromised or key.outdated}
-    # a key that has had its time, and with `bound` one that has no certificate yet: each parameter is there for each chain
+    # a key that has had its time, and with `bound` one that does not follow yet: each parameter is there for each chain
     keys = {spki_record(key.spki) for key in backend.keys if key.spki in burnt or (
-        now >= backend.since + stays if key.created < current.created else bound and not key.certificate)}
+        now >= backend.since + stays if key.created < current.created else bound)}
     certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
     return (kept - ((keys | certificates) - presented)) | live | following
 

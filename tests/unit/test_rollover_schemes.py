@@ -134,6 +134,7 @@ def test_a_certificate_in_its_time_rests() -> None:
 def test_a_certificate_that_is_due_is_ordered_for_the_current_key() -> None:
     reason = "its certificate is due; its record can be published when the next one is there"
     assert planned(owner(certs(F)), backend(due=True))[1] == Step("order", reason, A)
+    assert planned(owner(certs(F)), backend(key(A, F), key(B), due=True))[1] == Step("order", reason, A), "what is live does not follow itself"
 
 
 def test_a_key_that_has_had_its_time_is_followed_by_the_next_at_a_renewal() -> None:
@@ -207,6 +208,14 @@ def test_a_host_that_is_off_keeps_its_records() -> None:
     off = replace(backend(key(A), key(B), host="mx2", heard=False, presented=()), live=C, fingerprint=X, known=(Chain(C, X),))
     found, _step = planned(owner(certs(F, X)), backend(), off)
     assert found == RRset(certs(F, X), "kept as it is published", ("mx2 has not reported in this run",))
+    other = replace(off, keys=(Key("d" * 64, 1), Key("e" * 64, 2)), live="d" * 64, known=())
+    assert planned(owner(keys(A, B, "d" * 64)), backend(), other, rules=KEYS)[0].records == keys(A, B, "d" * 64), "and gets no others"
+
+
+def test_a_host_without_a_live_certificate_keeps_its_records() -> None:
+    one = replace(backend(), live="", fingerprint="")
+    assert planned(owner(certs(F)), one)[0].records == certs(F)
+    assert planned(owner(keys(A, B)), one, rules=KEYS)[0].records == keys(A, B)
 
 
 def test_a_certificate_that_was_replaced_by_hand_is_published_when_it_is_presented() -> None:
@@ -229,6 +238,12 @@ def test_where_the_certificate_ends_before_the_next_may_go_live_there_is_an_alar
     assert planned(one, replace(late, expires=opens), now=2500)[1].held_by == ()
     assert planned(one, replace(late, expires=opens), now=2500, revoke_now=True)[1].kind == "wait", "only where it is late"
     assert planned(one, replace(late, expires=0), now=2500)[1].held_by == (), "nobody knows its end"
+
+
+def test_a_roll_that_waits_while_the_timer_renews_gives_no_alarm() -> None:
+    one = owner(keys(A, B), keys(A), gone=2000)
+    step = planned(one, backend(bound=False, expires=2002), rules=KEYS, now=2001, asked=True, revoke_now=True)[1]
+    assert (step.kind, step.held_by) == ("wait", ())
 
 
 def test_an_alarm_needs_no_known_time() -> None:
@@ -300,6 +315,7 @@ def test_records_of_certificates_are_added_for_all_that_is_presented() -> None:
     assert step.kind == "publish", "and a next key without a certificate leaves it"
     assert planned(owner(keys(A, B)), backend(key(A, F), key(B, H)))[0].records == keys(A, B) | certs(F, H)
     assert planned(owner(keys(A, B)), backend(key(A, G), key(B)))[0].records == keys(A) | certs(F, G)
+    assert planned(owner(keys(A, B, C)), backend(key(A, F), key(B, H), key(C, J)))[0].records == keys(A, B) | certs(F, H), "and so does a spare one"
 
 
 @pytest.mark.parametrize(("one", "held"), [
@@ -397,7 +413,9 @@ def test_another_key_waits_until_no_cache_holds_records_of_certificates() -> Non
     held, opens = owner(keys(A, B), certs(F), gone=2000), 2000 + HOLD + P.lead
     assert planned(held, backend(), rules=KEYS, asked=True, now=opens - 1)[1].not_before == opens
     assert planned(held, backend(), rules=KEYS, asked=True, now=opens)[1].kind == "order"
-    assert planned(held, backend(STOLEN, key(B)), rules=KEYS)[1].kind == "order", "but in an emergency its certificate may be published"
+    assert planned(held, backend(STOLEN, key(B)), rules=KEYS, now=2001)[1].kind == "order", "but in an emergency its certificate may be published"
+    keys_alone = owner(keys(A, B), keys(A), gone=2000)
+    assert planned(keys_alone, backend(STOLEN, key(B), bound=False), rules=KEYS, now=2001)[1].kind == "wait"
 
 
 # --- another algorithm ---
