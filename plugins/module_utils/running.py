@@ -45,6 +45,8 @@ class Endpoint:
     """A certificate that does not exist is an error; otherwise the port is not asked then."""
     key: str = ""
     """Its private key, where the service does without TLS when others could read or replace it."""
+    pair: bool = False
+    """The port has an ECDSA and an RSA certificate, and this is one of them."""
 
 
 @dataclass(frozen=True)
@@ -243,14 +245,17 @@ def check_files(endpoint: Endpoint) -> None:
                             "take the right to write from group and others")
 
 
-Probe = Callable[[str, int, str, str, float], tuple[list[bytes], str]]
+Probe = Callable[[Endpoint, float], tuple[list[bytes], str]]
 
 
-def probe(address: str, port: int, service: str, name: str, timeout: float) -> tuple[list[bytes], str]:
+def probe(endpoint: Endpoint, timeout: float) -> tuple[list[bytes], str]:
     """The chain (DER) that an address and port presents, and what went wrong or ""."""
-    from . import tls_client  # late: only those who ask what is presented need its libraries
+    from . import tls_client, x509  # late: only those who ask what is presented need their libraries
 
-    presented = tls_client.probe(address, port, service, name, timeout, verify=False)
+    family = ""
+    if endpoint.pair:
+        family = x509.family(x509.load_certificates(read_file(endpoint.certificate, "the chain that a service presents"), endpoint.certificate)[0])
+    presented = tls_client.probe(endpoint.address, endpoint.port, endpoint.service, endpoint.name, timeout, verify=False, family=family)
     return list(presented.chain), presented.error
 
 
@@ -281,7 +286,7 @@ def judge(service: Service, *, timeout: float = 10, look: Probe = probe) -> str:
     for endpoint in service.presents:
         if not os.path.exists(endpoint.certificate):
             continue
-        presented, error = look(endpoint.address, endpoint.port, endpoint.service, endpoint.name, timeout)
+        presented, error = look(endpoint, timeout)
         if error:
             return f"{service.unit} does not present {endpoint.certificate}: {error}"
         difference = differs(chain_on_disk(endpoint.certificate), presented)

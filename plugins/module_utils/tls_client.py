@@ -8,6 +8,9 @@ bytes it reads, and what it reports of foreign text is printable and short.
 A chain is judged by the WebPKI in the handshake itself (the oldest `cryptography` we support has no path validation).
 Where that fails, OpenSSL has thrown the chain away, so a second connection without verification fetches it: one
 connection where all is well, two where it is not, both before the same deadline.
+
+A server with an ECDSA and an RSA certificate presents the one that suits the client.  Python cannot say in TLS 1.3 which
+that is to be (RFC 8446 4.2.3), so one of the two is asked for in TLS 1.2, whose cipher suites name it (RFC 8422 2).
 """
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from typing import Any
 from .errors import DaneError, printable
 
 SERVICES = ("https", "smtp")
+FAMILIES = {"ecdsa": "ECDHE+aECDSA", "rsa": "ECDHE+aRSA"}  # of certificates, and the cipher suites of TLS 1.2 that go with them
 LONGEST_LINE = 2048  # octets; RFC 5321 4.5.3.1.5 allows 512
 MOST_LINES = 100  # of one SMTP reply
 MOST_BYTES = 262144  # read in one connection
@@ -52,6 +56,8 @@ class Presented:
     """smtp: the host name in the banner."""
     ehlo: str = ""
     """smtp: the host name in the reply to the first EHLO."""
+    family: str = ""
+    """"ecdsa" or "rsa" where the client took no other certificate."""
 
 
 class _Failure(Exception):
@@ -142,6 +148,8 @@ class _Wire:
                 raise _Failure("closed the connection within TLS") from error
             except (ssl.SSLError, ValueError) as error:
                 self._alert()
+                if getattr(error, "reason", None) == "TLSV1_ALERT_PROTOCOL_VERSION":
+                    raise _Failure("does not offer TLS 1.2") from error
                 raise _Failure(f"failed in TLS: {printable(error)}") from error
             self._flush()
             return result if isinstance(result, bytes) else b""
@@ -220,10 +228,16 @@ def _sent_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in inner.get_unverified_chain() or ())
 
 
-def context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
-    """A client's context: TLS 1.2 and later; verifying with the CAs in `ca_file` (PEM) or else the system's."""
+def context(verify: bool, ca_file: str | None, family: str = "") -> ssl.SSLContext:
+    """A client's context: TLS 1.2 and later; verifying with the CAs in `ca_file` (PEM) or else the system's.
+
+    With a `family` ("ecdsa" or "rsa") TLS 1.2 alone, and only with a certificate of that family.
+    """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if family:
+        made.maximum_version = ssl.TLSVersion.TLSv1_2
+        made.set_ciphers(FAMILIES[family])
     made.hostname_checks_common_name = False  # RFC 9525 2: only subjectAltName
     if not verify:
         made.check_hostname = False
@@ -273,11 +287,12 @@ def _attempt(blank: Presented, wire: _Wire, tls_context: ssl.SSLContext, ehlo: s
 
 
 def probe(address: str, port: int, service: str, name: str, timeout: float = 10, ca_file: str | None = None, *,
-          verify: bool = True, ehlo: str = "") -> Presented:
+          verify: bool = True, ehlo: str = "", family: str = "") -> Presented:
     """Connect to `address` and `port` as a client of `name`, and tell what is presented.
 
     `service` is https or smtp; SNI is `name`.  `timeout`, in seconds, is for all of it.  `verify` asks for `pkix` too
     (a second connection where it fails).  `ehlo` is the name in EHLO, by default the literal of the own address.
+    `family` is "ecdsa" or "rsa" to be given that one of two certificates, which only a server with TLS 1.2 can do.
 
     What the peer does wrong is in `error` and `pkix`; DaneError is for the caller's mistakes (`ca_file`, `service`).
     """
@@ -287,11 +302,12 @@ def probe(address: str, port: int, service: str, name: str, timeout: float = 10,
         address = str(ipaddress.ip_address(address))
     except ValueError as error:
         raise DaneError(f"{printable(address)} of {printable(name)} is not an IP address; correct it") from error
-    blank = Presented(address, port, service, name)
+    blank = Presented(address, port, service, name, family=family)
+    where = f"{name} at {address} port {port}" + (f", asked in TLS 1.2 for its {family.upper()} certificate," if family else "")
     deadline = time.monotonic() + timeout
     pkix = NOT_CHECKED
     for verifying in (True, False) if verify else (False,):
-        tls_context = context(verifying, ca_file)
+        tls_context = context(verifying, ca_file, family)
         farewell = b""
         try:
             wire = _Wire(address, port, deadline)
@@ -305,21 +321,21 @@ def probe(address: str, port: int, service: str, name: str, timeout: float = 10,
                 trusted = ca_file if ca_file else f"the CAs of {os.uname().nodename}"
                 pkix = f"the chain of {name} at {address} port {port} does not verify with {trusted}: {failure}"
                 continue
-            return replace(blank, pkix=pkix, error=f"{name} at {address} port {port} {failure}")
+            return replace(blank, pkix=pkix, error=f"{where} {failure}")
         return replace(found, pkix="" if verifying else pkix)
     raise AssertionError("a connection without verification failed in verification")
 
 
-def probe_many(endpoints: Iterable[tuple[str, int, str, str]], workers: int = 8, timeout: float = 10,
+def probe_many(endpoints: Iterable[tuple[str, int, str, str, str]], workers: int = 8, timeout: float = 10,
                ca_file: str | None = None, *, verify: bool = True, ehlo: str = "") -> list[Presented]:
-    """Probe (address, port, service, name) at the same time, `workers` at once; results in the order given."""
+    """Probe (address, port, service, name, family) at the same time, `workers` at once; results in the order given."""
     wanted = list(endpoints)
     if not wanted:
         return []
 
-    def one(endpoint: tuple[str, int, str, str]) -> Presented:
-        address, port, service, name = endpoint
-        return probe(address, port, service, name, timeout, ca_file, verify=verify, ehlo=ehlo)
+    def one(endpoint: tuple[str, int, str, str, str]) -> Presented:
+        address, port, service, name, family = endpoint
+        return probe(address, port, service, name, timeout, ca_file, verify=verify, ehlo=ehlo, family=family)
 
     with ThreadPoolExecutor(max_workers=max(1, min(workers, len(wanted)))) as pool:
         return list(pool.map(one, wanted))

@@ -334,6 +334,11 @@ def algorithm_of(item: Certificate | CertificateSigningRequest | Key) -> str:
     return type(public).__name__.lower().lstrip("_").replace("publickey", "")
 
 
+def family(item: Certificate | Key) -> str:
+    """The kind of the public key without its size: "ecdsa", "rsa"."""
+    return algorithm_of(item).split("-", 1)[0]
+
+
 # Who issued what
 
 def is_ca(certificate: Certificate) -> bool:

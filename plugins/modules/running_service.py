@@ -90,6 +90,12 @@ options:
               - Fail where it does not exist, is open to others, or is in a directory that others may write to.
             type: path
             default: ""
+          pair:
+            description:
+              - Whether the port has an ECDSA and an RSA certificate, of which this is one. Then it is asked for in TLS 1.2 with the
+                cipher suites of its key, as in TLS 1.3 the choice cannot be made from here. Needs python3-cryptography on the host.
+            type: bool
+            default: false
   timeout:
     description: Seconds that one port may take to answer.
     type: float
@@ -184,6 +190,7 @@ def main() -> None:
         "certificate": {"type": "path", "required": True},
         "required": {"type": "bool", "default": False},
         "key": {"type": "path", "default": "", "no_log": False},  # the path of it
+        "pair": {"type": "bool", "default": False},
     }
     service = {
         "unit": {"type": "str", "required": True},

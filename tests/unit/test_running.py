@@ -8,15 +8,17 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.selfhost.dane.plugins.module_utils import running
+from ansible_collections.selfhost.dane.plugins.module_utils import running, tls_client
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from ansible_collections.selfhost.dane.plugins.module_utils.running import Endpoint, Finding, Service, Unit
 from ansible_collections.selfhost.dane.plugins.modules import running_service
+from wire_fakes import issue
 
 LEAF, ISSUER, ROOT, OTHER = b"leaf", b"issuer", b"root", b"other"
 GROUP = "/system.slice/sendmail.service"
@@ -237,6 +239,24 @@ def test_a_certificate_that_is_not_there_yet(world: dict[str, Any], tmp_path: Pa
     (tmp_path / CERTIFICATE).write_text("nothing")
     with pytest.raises(DaneError, match="holds no certificate in PEM"):
         running.judge(presenting(tmp_path), look=lambda *args: ([LEAF], ""))
+
+
+@pytest.mark.parametrize("family", ["ecdsa", "rsa"])
+def test_of_a_pair_that_is_asked_for_which_is_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, family: str) -> None:
+    """Also where the certificate on disk is not of the family that was wanted, as after a change of its algorithm."""
+    asked: list[Any] = []
+
+    def probe(*args: Any, **options: Any) -> Any:
+        asked.append((args, options))
+        return tls_client.Presented("192.0.2.1", 25, "smtp", "g.pyon.example", (leaf.der,))
+
+    leaf = issue("g.pyon.example", family=family)
+    (tmp_path / CERTIFICATE).write_bytes(leaf.pem)
+    monkeypatch.setattr(tls_client, "probe", probe)
+    endpoint = Endpoint("192.0.2.1", 25, "smtp", "g.pyon.example", str(tmp_path / CERTIFICATE), pair=True)
+    for pair in (True, False):
+        assert running.probe(replace(endpoint, pair=pair), 3) == ([leaf.der], "")
+    assert asked == [(("192.0.2.1", 25, "smtp", "g.pyon.example", 3), {"verify": False, "family": wanted}) for wanted in (family, "")]
 
 
 def test_a_key_that_others_could_use_is_an_error_before_any_restart(world: dict[str, Any], tmp_path: Path) -> None:

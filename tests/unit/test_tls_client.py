@@ -36,10 +36,10 @@ def full(pki: Pki, tmp_path: Path) -> ssl.SSLContext:
     return server_context(tmp_path, [pki.leaf, pki.intermediate])
 
 
-def look(handle: Handle, service: str, ca_file: str, timeout: float = 10, family: int = socket.AF_INET,
+def look(handle: Handle, service: str, ca_file: str, timeout: float = 10, net: int = socket.AF_INET,
          **more: object) -> tls_client.Presented:
-    with serving(handle, family) as port:
-        address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    with serving(handle, net) as port:
+        address = "::1" if net == socket.AF_INET6 else "127.0.0.1"
         return tls_client.probe(address, port, service, NAME, timeout, ca_file, **more)  # type: ignore[arg-type]
 
 
@@ -56,9 +56,9 @@ def leave(connection: socket.socket) -> None:
 
 # What does right
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_https_presents_its_chain(full: ssl.SSLContext, pki: Pki, ca_file: str, family: int) -> None:
-    found = look(https(full), "https", ca_file, family=family)
+@pytest.mark.parametrize("net", [socket.AF_INET, socket.AF_INET6])
+def test_https_presents_its_chain(full: ssl.SSLContext, pki: Pki, ca_file: str, net: int) -> None:
+    found = look(https(full), "https", ca_file, net=net)
     assert (found.error, found.pkix, found.version) == ("", "", "TLSv1.3")
     assert found.chain == (pki.leaf.der, pki.intermediate.der)
 
@@ -99,6 +99,27 @@ def test_sni_is_the_name(pki: Pki, ca_file: str, tmp_path: Path) -> None:
 def test_older_tls_is_said(full: ssl.SSLContext, ca_file: str) -> None:
     full.maximum_version = ssl.TLSVersion.TLSv1_2
     assert look(https(full), "https", ca_file).version == "TLSv1.2"
+
+
+# Two certificates
+
+def test_each_certificate_of_a_pair_is_asked_for(pki: Pki, ca_file: str, tmp_path: Path) -> None:
+    rsa = issue(NAME, pki.intermediate, family="rsa")
+    both = server_context(tmp_path, [pki.leaf, pki.intermediate], [rsa, pki.intermediate])
+    for service, handle in (("https", https(both)), ("smtp", smtp(both))):
+        for family, leaf in (("ecdsa", pki.leaf), ("rsa", rsa)):
+            found = look(handle, service, ca_file, family=family)
+            assert (found.error, found.pkix, found.version, found.family) == ("", "", "TLSv1.2", family)
+            assert found.chain == (leaf.der, pki.intermediate.der)
+    assert look(https(both), "https", ca_file).version == "TLSv1.3"
+
+
+def test_what_cannot_be_had_of_a_pair_is_said(full: ssl.SSLContext, ca_file: str) -> None:
+    found = look(https(full), "https", ca_file, family="rsa")
+    assert found.chain == () and f"{NAME} at 127.0.0.1 port " in found.error
+    assert ", asked in TLS 1.2 for its RSA certificate, failed in TLS: " in found.error
+    full.minimum_version = ssl.TLSVersion.TLSv1_3
+    assert look(https(full), "https", ca_file, family="ecdsa").error.endswith(", asked in TLS 1.2 for its ECDSA certificate, does not offer TLS 1.2")
 
 
 # What does wrong in its chain: still presented, and PKIX says why not
@@ -282,7 +303,7 @@ def test_many_at_once_keep_their_order(full: ssl.SSLContext, ca_file: str) -> No
     begun = time.monotonic()
     with serving(https(full)) as good, serving(listen) as bad:
         ports = [good, bad, good, bad]
-        found = tls_client.probe_many([("127.0.0.1", port, "https", NAME) for port in ports], 4, 1, ca_file)
+        found = tls_client.probe_many([("127.0.0.1", port, "https", NAME, "") for port in ports], 4, 1, ca_file)
     assert [one.port for one in found] == ports
     assert [bool(one.error) for one in found] == [False, True, False, True]
     assert time.monotonic() - begun < 1.9  # both silent ones at the same time

@@ -21,7 +21,7 @@ import dns.rdatatype
 import dns.rrset
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Issued:
     """A certificate and its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
     @property
     def der(self) -> bytes:
@@ -45,9 +45,9 @@ class Issued:
 
 
 def issue(name: str, issuer: Issued | None = None, *, ca: bool = False, begins: int = -86400, ends: int = 60 * 86400,
-          now: float | None = None) -> Issued:
+          now: float | None = None, family: str = "ecdsa") -> Issued:
     """`name` is the common name, and for a leaf the one subjectAltName; `begins` and `ends` in seconds from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(ec.SECP256R1()) if family == "ecdsa" else rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     moment = datetime.datetime.fromtimestamp(now if now is not None else datetime.datetime.now().timestamp(), datetime.UTC)
     builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer.certificate.subject if issuer else subject)
@@ -75,12 +75,13 @@ class Pki:
         return cls(root, intermediate, issue(name, intermediate))
 
 
-def server_context(directory: Path, chain: list[Issued]) -> ssl.SSLContext:
-    """A server's context that sends `chain`, the leaf first."""
+def server_context(directory: Path, chain: list[Issued], *others: list[Issued]) -> ssl.SSLContext:
+    """A server's context that sends `chain`, the leaf first; or one of `others`, with keys of other kinds, as it suits the client."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    file = directory / f"{chain[0].certificate.serial_number}-{len(chain)}.pem"
-    file.write_bytes(b"".join(one.pem for one in chain) + chain[0].key_pem)
-    made.load_cert_chain(file)
+    for one in (chain, *others):
+        file = directory / f"{one[0].certificate.serial_number}-{len(one)}.pem"
+        file.write_bytes(b"".join(part.pem for part in one) + one[0].key_pem)
+        made.load_cert_chain(file)
     return made
 
 
