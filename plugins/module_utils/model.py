@@ -174,6 +174,10 @@ class Certificate:
     services: dict[str, int]
     algorithm: str
 
+    def family(self) -> str:
+        """ecdsa or rsa: a server presents at most one certificate of each for a name."""
+        return self.algorithm.split("-", 1)[0]
+
 
 @dataclass
 class Model:
@@ -233,8 +237,14 @@ class Model:
         return domains
 
     def mail_hosts(self) -> dict[str, Certificate]:
-        """Each mail host and its certificate."""
-        return {host: one for one in self.certificates.values() if "smtp" in one.services for host in one.hosts}
+        """Each mail host and its certificate; the ECDSA one where it has two."""
+        ordered = sorted(self.certificates.values(), key=Certificate.family, reverse=True)  # the last one of a host counts
+        return {host: one for one in ordered if "smtp" in one.services for host in one.hosts}
+
+    def beside(self, host: str, certificate: Certificate, name: str, service: str) -> Certificate | None:
+        """The other certificate that `service` of `host` presents for `name`, of the other family."""
+        return next((one for one in self.presenting(name, service) if host in one.hosts and one is not certificate
+                     and one.services[service] == certificate.services[service]), None)
 
     def local_domains(self) -> set[str]:
         """All that some mail host takes for its own: mail domains, its inventory name, and no domain at all."""
@@ -1032,13 +1042,18 @@ def _judge_mail(judge: _Judge, model: Model) -> None:
                 judge.say(where, "no certificate of this name has the service smtp", "add smtp: 25 to the services of its certificate in dane_certificates")
             elif any(one.services["smtp"] != 25 for one in model.presenting(name, "smtp")):
                 judge.say(where, "its smtp is not on port 25, where senders look for an MX", "set smtp: 25 in dane_certificates")
-    taken: dict[str, Certificate] = {}
+    taken: dict[str, list[Certificate]] = {}
     for one in model.certificates.values():
         for host in one.hosts if "smtp" in one.services else []:
-            if host in taken:
-                judge.say(one.where, f"host {host} already presents certificate {taken[host].name} on smtp, and a mail server has one certificate",
-                          "give the service smtp to one of them, with all names it needs in names")
-            taken.setdefault(host, one)
+            others = taken.setdefault(host, [])
+            alike = [other for other in others if other.family() == one.family()]
+            if alike:
+                judge.say(one.where, f"host {host} already presents certificate {alike[0].name} on smtp, and a mail server has one certificate of"
+                          " ECDSA and one of RSA at the most", "give the service smtp to one of them, with all names it needs in names")
+            elif others and (set(others[0].names), others[0].services["smtp"]) != (set(one.names), one.services["smtp"]):
+                judge.say(one.where, f"it has other names or another port for smtp than {others[0].name}, and the mail server of host {host} presents either"
+                          " of them to anybody", "give both the same names and port")
+            others.append(one)
 
 
 def _judge_forwarding(judge: _Judge, model: Model) -> None:
@@ -1119,7 +1134,7 @@ def _judge_ways(judge: _Judge, goes: dict[str, list[str]]) -> None:
 
 
 def _judge_endpoints(judge: _Judge, model: Model) -> None:
-    """Each name and port: inside a zone, one certificate of an algorithm, and presented at every address of the name."""
+    """Each name and port: inside a zone, one certificate of a family, and presented at every address of the name."""
     seen: dict[tuple[str, str, int, str], Certificate] = {}
     ports: dict[tuple[str, int], tuple[str, Certificate]] = {}
     for one in model.certificates.values():
@@ -1133,10 +1148,10 @@ def _judge_endpoints(judge: _Judge, model: Model) -> None:
                     judge.say(one.where, f"port {port} of host {host} is wanted by {service} and by {other[0]} of certificate {other[1].name}",
                               "give one of them another port")
                 for name in one.names:
-                    first = seen.setdefault((host, name, port, one.algorithm), one)
+                    first = seen.setdefault((host, name, port, one.family()), one)
                     if first is not one:
-                        judge.say(one.where, f"certificate {first.name} is of the same algorithm {one.algorithm} for {name} port {port} on host {host}",
-                                  "delete one or change its algorithm")
+                        judge.say(one.where, f"certificate {first.name} is {one.family().upper()} too for {name} port {port} on host {host}",
+                                  "delete one, or give one of them an algorithm of the other kind")
     for name, several in model.named_hosts().items():
         hosts = set(several)
         if name in model.hosts and model.hosts[name].addressed() and hosts - {name}:
@@ -1452,7 +1467,9 @@ def _wanted(model: Model, zone: Zone) -> dict[str, Any]:
         for name in one.names:
             for service, port in one.services.items() if model.zone_of(name) is zone else []:
                 entry = endpoints.setdefault((name, port), {"name": name, "service": service, "port": port, "owner": f"_{port}._tcp.{name}.",
-                                                            "ipv4": [], "ipv6": []})
+                                                            "ipv4": [], "ipv6": [], "pair": []})
+                pairs = [model.hosts[host] for host in one.hosts if model.beside(host, one, name, service)]
+                entry["pair"] = _sorted([*entry["pair"], *(address for host in pairs for address in [*host.ipv4, *host.ipv6])])
                 for family in ("ipv4", "ipv6"):
                     entry[family] = _sorted([*entry[family], *(address for host in one.hosts for address in getattr(model.hosts[host], family))])
     return {
@@ -1473,7 +1490,8 @@ def _mail(model: Model, host: str) -> dict[str, Any]:
     masked = zone is not None and name in zone.mx and name != zone.name and zone.dmarc.get("aspf") != "s"
     virtual = {address: list(targets) for address, targets in model.virtual_users.items() if address.partition("@")[2] in domains}
     ours = model.local_domains()
-    return {"name": name, "certificate": one.name, "port": one.services["smtp"], "domains": sorted(domains),
+    rsa = model.beside(host, one, name, "smtp")
+    return {"name": name, "certificate": one.name, "rsa_certificate": rsa.name if rsa else "", "port": one.services["smtp"], "domains": sorted(domains),
             "masquerade": zone.name if zone and masked else "",
             "mailboxes": list(model.mailboxes), "make_users": model.make_users, "postmaster": model.postmaster,
             "aliases": {name: list(targets) for name, targets in model.aliases.items()}, "virtual_users": virtual,
@@ -1495,8 +1513,10 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "certificates": [{"name": one.name, "names": list(one.names), "algorithm": one.algorithm,
                           "services": [{"service": service, "port": port, "name": name}
                                        for service, port in sorted(one.services.items()) for name in one.names]} for one in mine],
-        "web": [{"name": name, "certificate": one.name, "port": one.services["https"], "redirect": model.redirects.get(name, "")}
-                for one in mine if "https" in one.services for name in one.names],
+        "web": [{"name": name, "certificate": one.name, "rsa_certificate": beside.name if beside else "", "port": one.services["https"],
+                 "redirect": model.redirects.get(name, "")}
+                for one in mine if "https" in one.services for name in one.names
+                if not (beside := model.beside(host, one, name, "https")) or one.family() == "ecdsa"],
         "challenges": _challenges(model, host),
         "mail": _mail(model, host),
         "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},

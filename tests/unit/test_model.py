@@ -261,7 +261,16 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("dmarc key", ((*ZONE, "dmarc"), {"ruaa": "x"}), ("zone pyon.example, dmarc: there is no key ruaa; did you mean rua?",)),
     # endpoints
     ("two certificates of one algorithm", cert("second", ["vps.pyon.example"], {"https": 443}, names=["g.pyon.example"]),
-     ("certificate second: certificate g.pyon.example is of the same algorithm ecdsa-p256 for g.pyon.example port 443 on host vps.pyon.example; delete one",)),
+     ("certificate second: certificate g.pyon.example is ECDSA too for g.pyon.example port 443 on host vps.pyon.example; delete one",)),
+    ("two certificates of one family", both(((*CERT, "algorithm"), "rsa-2048"),
+                                            cert("second", ["vps.pyon.example"], {"https": 443}, names=["g.pyon.example"], algorithm="rsa-4096")),
+     ("certificate second: certificate g.pyon.example is RSA too for g.pyon.example port 443 on host vps.pyon.example; delete one",)),
+    ("mail certificates with other names",
+     cert("second", ["vps.pyon.example"], {"smtp": 25}, names=["g.pyon.example", "m.pyon.example"], algorithm="rsa-2048"),
+     ("certificate second: it has other names or another port for smtp than g.pyon.example", "give both the same names and port")),
+    ("three mail certificates", both(cert("second", ["vps.pyon.example"], {"smtp": 25}, names=["g.pyon.example"], algorithm="rsa-2048"),
+                                     cert("third", ["vps.pyon.example"], {"smtp": 25}, names=["m.pyon.example"], algorithm="rsa-3072")),
+     ("certificate third: host vps.pyon.example already presents certificate second on smtp",)),
     ("two mail certificates", cert("m.pyon.example", ["vps.pyon.example"], {"smtp": 25}),
      ("certificate m.pyon.example: host vps.pyon.example already presents certificate g.pyon.example on smtp", "give the service smtp to one of them")),
     ("two services on a port", cert("m.pyon.example", ["vps.pyon.example"], {"https": 25}),
@@ -578,7 +587,8 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         return {"host": "vps.pyon.example", "certificate": certificate, "service": service, "port": port}
 
     def endpoint(name: str, service: str, port: int) -> dict[str, Any]:
-        return {"name": name, "service": service, "port": port, "owner": f"_{port}._tcp.{name}.", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"]}
+        return {"name": name, "service": service, "port": port, "owner": f"_{port}._tcp.{name}.", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"],
+                "pair": []}
 
     assert vps == {
         "schema": 1, "host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"],
@@ -604,10 +614,10 @@ def test_the_example_is_the_server_of_the_talk() -> None:
              "services": [{"service": "https", "port": 443, "name": "g.pyon.example"}, {"service": "smtp", "port": 25, "name": "g.pyon.example"}]},
             {"name": "pyon.example", "names": ["pyon.example"], "algorithm": "ecdsa-p256",
              "services": [{"service": "https", "port": 443, "name": "pyon.example"}]}],
-        "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 443, "redirect": ""},
-                {"name": "pyon.example", "certificate": "pyon.example", "port": 443, "redirect": ""}],
+        "web": [{"name": "g.pyon.example", "certificate": "g.pyon.example", "rsa_certificate": "", "port": 443, "redirect": ""},
+                {"name": "pyon.example", "certificate": "pyon.example", "rsa_certificate": "", "port": 443, "redirect": ""}],
         "challenges": [],
-        "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
+        "mail": {"name": "g.pyon.example", "certificate": "g.pyon.example", "rsa_certificate": "", "port": 25, "domains": ["g.pyon.example", "pyon.example"],
                  "masquerade": "pyon.example", "mailboxes": ["kato"], "make_users": True, "postmaster": "kato", "aliases": {},
                  "virtual_users": {}, "forwards": []},
         "pop3": {},
@@ -704,6 +714,38 @@ def test_two_algorithms_for_one_name() -> None:
     zone = slice_of(judge_model(variables), "vps.pyon.example")["primary_zones"][0]
     entry = next(entry for entry in zone["tlsa_owners"] if entry["owner"] == "_443._tcp.g.pyon.example.")
     assert [backend["certificate"] for backend in entry["backends"]] == ["g-rsa", "g.pyon.example"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("ecdsa-p256", "rsa-3072"), ("rsa-3072", "ecdsa-p256")])
+def test_an_ecdsa_and_an_rsa_certificate_for_one_name(first: str, second: str) -> None:
+    """The ECDSA one goes first, whichever of them the inventory names first."""
+    variables = good()
+    put(variables, ("dane_certificates", "g.pyon.example", "algorithm"), first)
+    cert("other", ["vps.pyon.example"], {"smtp": 25, "https": 443}, names=["g.pyon.example"], algorithm=second)(variables)
+    ecdsa, rsa = ("g.pyon.example", "other") if first == "ecdsa-p256" else ("other", "g.pyon.example")
+    vps = slice_of(judge_model(variables), "vps.pyon.example")
+    assert [(one["certificate"], one["rsa_certificate"]) for one in vps["web"] if one["name"] == "g.pyon.example"] == [(ecdsa, rsa)]
+    assert (vps["mail"]["name"], vps["mail"]["certificate"], vps["mail"]["rsa_certificate"]) == ("g.pyon.example", ecdsa, rsa)
+    assert {(one["name"], one["port"]): one["pair"] for one in vps["wanted"][1]["endpoints"]} == {
+        ("g.pyon.example", 25): ["198.51.100.10", "2001:db8:51::10"], ("g.pyon.example", 443): ["198.51.100.10", "2001:db8:51::10"],
+        ("pyon.example", 443): []}
+
+
+def test_two_certificates_of_several_hosts_are_a_pair_where_one_host_has_both() -> None:
+    variables = good()
+    cert("other", ["home.pyon.example"], {"https": 443}, names=["pyon.example"], algorithm="rsa-2048")(variables)
+    model = judge_model(variables)
+    assert [one["rsa_certificate"] for host in ("vps.pyon.example", "home.pyon.example") for one in slice_of(model, host)["web"]
+            if one["name"] == "pyon.example"] == ["", "other"]
+    assert [one["pair"] for one in slice_of(model, "peer.example")["wanted"][1]["endpoints"] if one["name"] == "pyon.example"] == [
+        ["198.51.100.11", "2001:db8:51::11"]]
+
+
+def test_a_certificate_on_another_port_is_no_pair() -> None:
+    variables = good()
+    cert("other", ["vps.pyon.example"], {"https": 8443}, names=["g.pyon.example"], algorithm="rsa-2048")(variables)
+    assert sorted((one["certificate"], one["rsa_certificate"], one["port"]) for one in slice_of(judge_model(variables), "vps.pyon.example")["web"]
+                  if one["name"] == "g.pyon.example") == [("g.pyon.example", "", 443), ("other", "", 8443)]
 
 
 def test_a_zone_delegates_to_another_zone_of_the_model() -> None:
