@@ -13,7 +13,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -60,8 +60,8 @@ class World(delegation.Wire):
 
     transfer: Callable[[str, str], tuple[bool | None, str]]
     """(address, zone)"""
-    probe: Callable[[str, int, str, str], Presented]
-    """(address, port, service, name)"""
+    probe: Callable[[str, int, str, str, str], Presented]
+    """(address, port, service, name, family)"""
     now: float
     """Unix seconds."""
     ca_file: str = ""
@@ -80,7 +80,7 @@ def world(resolvers: Sequence[str] = (), ca_file: str | None = None, timeout: fl
         ask=lambda address, owner, rdtype, tcp: dns_client.ask(address, owner, rdtype, limit(5), tcp),
         resolve=lambda owner, rdtype: dns_client.resolve(owner, rdtype, limit(8), resolver_addresses),
         transfer=lambda address, zone: dns_client.transfer(address, zone, limit(5)),
-        probe=lambda address, port, service, name: tls_client.probe(address, port, service, name, limit(20), ca_file),
+        probe=lambda address, port, service, name, family: tls_client.probe(address, port, service, name, limit(20), ca_file, family=family),
         routed=routed,
         now=time.time(),
         ca_file=ca_file or "",
@@ -88,13 +88,17 @@ def world(resolvers: Sequence[str] = (), ca_file: str | None = None, timeout: fl
 
 
 class Look(delegation.Look):
-    """What was asked and answered, also ("transfer", address, zone) and ("probe", address, port, service, name)."""
+    """What was asked and answered, also ("transfer", address, zone) and ("probe", address, port, service, name, family)."""
 
     world: World
 
 
+def _canonical(address: str) -> str:
+    return str(ipaddress.ip_address(address))
+
+
 def _model_addresses(entry: Mapping[str, Any]) -> list[str]:
-    return [str(ipaddress.ip_address(address)) for address in [*entry["ipv4"], *entry["ipv6"]]]
+    return [_canonical(address) for address in [*entry["ipv4"], *entry["ipv6"]]]
 
 
 # Commands to try next
@@ -108,8 +112,10 @@ def _connect(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _s_client(address: str, endpoint: Mapping[str, Any], ca_file: str, records: Sequence[str] = ()) -> str:
+def _s_client(address: str, endpoint: Mapping[str, Any], ca_file: str, family: str, records: Sequence[str] = ()) -> str:
     words = ["openssl", "s_client", "-connect", _connect(address, endpoint["port"]), "-servername", endpoint["name"]]
+    if family:
+        words += ["-tls1_2", "-cipher", tls_client.FAMILIES[family]]
     if endpoint["service"] == "smtp":
         words += ["-starttls", "smtp"]
     if records:
@@ -167,10 +173,10 @@ def gather(look: Look, zones: Sequence[Mapping[str, Any]]) -> dict[str, list[Ser
                        if failed(look.resolved(name, rdtype))]
             second.append(("transfer", server.address, zone))
     look.fetch(second)
-    look.fetch(("probe", address, endpoint["port"], endpoint["service"], endpoint["name"])
+    look.fetch(("probe", address, endpoint["port"], endpoint["service"], endpoint["name"], family)
                for wanted in zones for endpoint in wanted["endpoints"]
                for address in _endpoint_addresses(look, wanted, servers[absolute(wanted["zone"])], endpoint)
-               if look.world.routed(address))
+               if look.world.routed(address) for family in _families(endpoint, address))
     return servers
 
 
@@ -206,6 +212,11 @@ def _endpoint_addresses(look: Look, wanted: Mapping[str, Any], servers: Sequence
     if not found:
         found = _model_addresses(endpoint)
     return list(dict.fromkeys(found))
+
+
+def _families(endpoint: Mapping[str, Any], address: str) -> tuple[str, ...]:
+    """Which certificates are to be looked at there: whichever is presented, or an ECDSA and an RSA one."""
+    return tuple(tls_client.FAMILIES) if address in map(_canonical, endpoint["pair"]) else ("",)
 
 
 # Judging
@@ -521,7 +532,7 @@ class _Chain:
 def _chain(zone: _Zone, endpoint: Mapping[str, Any], found: Presented, records: _Records, row: Callable[..., Row]) -> _Chain:
     """The rows on what was presented: certificate, chain, TLSA match."""
     now, name, ca_file = zone.look.world.now, endpoint["name"], zone.look.world.ca_file
-    command = _s_client(found.address, endpoint, ca_file)
+    command = _s_client(found.address, endpoint, ca_file, found.family)
     renew = "on the host: selfhost-dane renew; then the playbook site, which restarts what does not present it"
     try:
         chain = [certificate for der in found.chain for certificate in x509.load_certificates(der, f"the chain of {name}")]
@@ -563,7 +574,7 @@ def _chain(zone: _Zone, endpoint: Mapping[str, Any], found: Presented, records: 
             matched, why = False, f"the chain matches, but the certificate {rows[0].detail}"
         if matched and usages & {0, 1} and found.pkix:
             matched, why = False, "the chain matches, but usages 0 and 1 want it verified by the WebPKI too"
-        rows.append(row(what="TLSA match", ok=matched, command=_s_client(found.address, endpoint, ca_file, records.shown),
+        rows.append(row(what="TLSA match", ok=matched, command=_s_client(found.address, endpoint, ca_file, found.family, records.shown),
                         detail=f"all {len(usages)} kinds of record match" if matched and len(usages) > 1
                         else "matches" if matched else why,
                         cure="" if matched else "do not touch the key; the playbook site publishes what is presented"))
@@ -589,28 +600,48 @@ def _endpoint_rows(zone: _Zone, endpoint: Mapping[str, Any]) -> list[Row]:
                          cure="look from a host with both IPv4 and IPv6 (dane_vantage)",
                          command=_school_command(school, address, endpoint, ca_file)) for school in schools]
             continue
-        found: Presented = look.seen[("probe", address, port, service, name)]
-        what = "STARTTLS" if service == "smtp" else "TLS"
-        server = "mail" if service == "smtp" else "web"
-        rows.append(row(what=what, ok=not found.error, detail=printable(found.error) or found.version,
-                        cure=f"run the playbook site, and see the log of the {server} server on that host" if found.error else "",
-                        command=_s_client(address, endpoint, ca_file)))
-        matched: bool | None = None
-        if found.chain and not found.error:
-            chain = _chain(zone, endpoint, found, records, row)
-            rows += chain.rows
-            matched = chain.matched
-        if service == "smtp" and (found.greeting or found.ehlo):
-            wrong = [said for said in (found.greeting, found.ehlo) if absolute(said) != absolute(name)]
-            rows.append(row(what="EHLO name", ok=not wrong, command=_s_client(address, endpoint, ca_file),
-                            detail=f"calls itself {printable(wrong[0], 80)}, not {name}" if wrong else f"calls itself {name}",
-                            cure="run the playbook site: the mail server's own name is the name of its MX" if wrong else ""))
-        for school in schools:
-            ok, why = _judge_school(school, zone, found, records, matched, unresolved, insecure)
-            rows.append(row(what=CAN_CONNECT, school=school, ok=ok, detail=printable(why),
-                            cure="" if ok else "see the rows above for this name and address",
-                            command=_school_command(school, address, endpoint, ca_file)))
+        seen = [look.seen[("probe", address, port, service, name, family)] for family in _families(endpoint, address)]
+        for found in seen:
+            rows += _presented_rows(zone, endpoint, found, records, row, any(not other.error for other in seen), schools, unresolved, insecure)
     return rows
+
+
+def _presented_rows(zone: _Zone, endpoint: Mapping[str, Any], found: Presented, records: _Records, row: Callable[..., Row], has_tls: bool,
+                    schools: Sequence[str], unresolved: str, insecure: str) -> list[Row]:
+    """The rows on one look at an address: on what it presents, and on who can connect.
+
+    `has_tls`: it presents this certificate or the other one of a pair.  That there is only one of them is no outage: it is so while
+    the caches of peers do not know the records of a new one.
+    """
+    service, name, ca_file = endpoint["service"], endpoint["name"], zone.look.world.ca_file
+    what = "STARTTLS" if service == "smtp" else "TLS"
+    server = "mail" if service == "smtp" else "web"
+    note = f"with {found.family.upper()}: " if found.family else ""
+    command = _s_client(found.address, endpoint, ca_file, found.family)
+
+    if found.error and has_tls:
+        return [row(what=what, ok=None, command=command, detail=f"{note}{printable(found.error)}; the other certificate is presented",
+                    cure="a new certificate is presented when caches know its records: run the playbooks renew and site; see the log of the"
+                         f" {server} server if it was presented before")]
+    rows = [row(what=what, ok=not found.error, detail=printable(found.error) or found.version,
+                cure=f"run the playbook site, and see the log of the {server} server on that host" if found.error else "",
+                command=command)]
+    matched: bool | None = None
+    if found.chain and not found.error:
+        chain = _chain(zone, endpoint, found, records, row)
+        rows += chain.rows
+        matched = chain.matched
+    if service == "smtp" and (found.greeting or found.ehlo):
+        wrong = [said for said in (found.greeting, found.ehlo) if absolute(said) != absolute(name)]
+        rows.append(row(what="EHLO name", ok=not wrong, command=command,
+                        detail=f"calls itself {printable(wrong[0], 80)}, not {name}" if wrong else f"calls itself {name}",
+                        cure="run the playbook site: the mail server's own name is the name of its MX" if wrong else ""))
+    for school in schools:
+        ok, why = _judge_school(school, zone, found, records, matched, unresolved, insecure)
+        rows.append(row(what=CAN_CONNECT, school=school, ok=ok, detail=printable(why),
+                        cure="" if ok else "see the rows above for this name and address",
+                        command=_school_command(school, found.address, endpoint, ca_file)))
+    return [replace(one, detail=note + one.detail) for one in rows]
 
 
 def _judge_school(school: str, zone: _Zone, found: Presented, records: _Records, matched: bool | None, unresolved: str,

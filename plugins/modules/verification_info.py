@@ -90,6 +90,11 @@ options:
             description: Owner name of its TLSA records.
             type: str
             required: true
+          pair:
+            description: Those of the addresses at which an ECDSA and an RSA certificate are presented. Each is asked for, in TLS 1.2.
+            type: list
+            elements: str
+            default: []
   ca_file:
     description: File of CA certificates in PEM on the host where the module runs. By default those of the system.
     type: path
@@ -221,6 +226,7 @@ def main() -> None:
                             "service": {"type": "str", "choices": ["https", "smtp"], "required": True},
                             "port": {"type": "int", "required": True},
                             "owner": {"type": "str", "required": True},
+                            "pair": {"type": "list", "elements": "str", "default": []},
                         },
                     },
                 },

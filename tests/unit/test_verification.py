@@ -30,8 +30,8 @@ WANTED: list[dict[str, Any]] = [{
     "zone": "pyon.example",
     "name_servers": [{"name": "vps.pyon.example", **G}, {"name": "home.pyon.example", "ipv4": [HOME], "ipv6": [HOME6]}],
     "mx": [{"name": "g.pyon.example", "preference": 10}],
-    "endpoints": [{"name": "g.pyon.example", "service": "smtp", "port": 25, "owner": MAIL, **G},
-                  {"name": "g.pyon.example", "service": "https", "port": 443, "owner": WEB, **G}],
+    "endpoints": [{"name": "g.pyon.example", "service": "smtp", "port": 25, "owner": MAIL, "pair": [], **G},
+                  {"name": "g.pyon.example", "service": "https", "port": 443, "owner": WEB, "pair": [], **G}],
 }]
 Zone = dict[tuple[str, str], list[str]]
 
@@ -76,6 +76,8 @@ class Net:
     cached: Zone = field(default_factory=dict)
     """What the resolver has in place of the primary's."""
     presented: dict[tuple[str, int], Presented] = field(default_factory=dict)
+    pairs: dict[str, Presented] = field(default_factory=dict)
+    """By family, where there are two certificates."""
     questions: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -149,8 +151,10 @@ class Net:
         self.questions.append(("transfer", address, zone))
         return (True, "NOERROR") if address in self.open_transfer else (False, "REFUSED")
 
-    def probe(self, address: str, port: int, service: str, name: str) -> Presented:
-        self.questions.append(("probe", address, port, service, name))
+    def probe(self, address: str, port: int, service: str, name: str, family: str) -> Presented:
+        self.questions.append(("probe", address, port, service, name, family))
+        if family:
+            return replace(self.pairs[family], address=address)
         return self.presented.get((address, port), Presented(address, port, service, name, error="refused"))
 
     def verify(self, wanted: list[dict[str, Any]] | None = None) -> list[Row]:
@@ -179,6 +183,46 @@ def test_all_is_green(net: Net) -> None:
     assert verification.counts(rows) == {"green": len(rows), "red": 0, "awaited": 0}
     assert verification.failures(rows) == []
     assert len(set(net.questions)) == len(net.questions)
+
+
+# An ECDSA and an RSA certificate at the addresses of the host
+
+def paired(net: Net, pki: Pki) -> list[dict[str, Any]]:
+    """Both are presented at port 443, and have a record."""
+    rsa = issue("g.pyon.example", pki.intermediate, now=NOW, family="rsa")
+    for family, leaf in (("ecdsa", pki.leaf), ("rsa", rsa)):
+        net.pairs[family] = Presented(VPS, 443, "https", "g.pyon.example", (leaf.der, pki.intermediate.der), "TLSv1.2", pkix="", family=family)
+    net.everywhere(WEB, "TLSA", [spki(pki.leaf), spki(rsa)])
+    mail, web = WANTED[0]["endpoints"]
+    return [{**WANTED[0], "endpoints": [mail, {**web, "pair": [VPS, VPS6.upper()]}]}]
+
+
+def test_each_certificate_of_a_pair_is_looked_at(net: Net, pki: Pki) -> None:
+    rows = net.verify(paired(net, pki))
+    assert labels(rows, False) == labels(rows, None) == set()
+    assert sorted(asked[-1] for asked in net.questions if asked[0] == "probe" and asked[2] == 443) == ["ecdsa"] * 2 + ["rsa"] * 2
+    seen = [row.detail for row in rows if row.school == verification.BROWSER]
+    assert sorted(seen) == [f"with {family}: yes, TLSv1.2, verified by the WebPKI" for family in ("ECDSA", "ECDSA", "RSA", "RSA")]
+    assert [row.command for row in rows if row.what == "TLSA match" and row.port == 443 and "-tls1_2 -cipher ECDHE+aRSA" in row.command]
+
+
+def test_a_certificate_of_a_pair_without_its_record_is_red(net: Net, pki: Pki) -> None:
+    wanted = paired(net, pki)
+    net.everywhere(WEB, "TLSA", [spki(pki.leaf)])
+    red = [row for row in net.verify(wanted) if row.ok is False]
+    assert {(row.what, row.address) for row in red} == {("TLSA match", VPS), ("TLSA match", VPS6)}
+    assert all(row.detail.startswith("with RSA: ") for row in red)
+
+
+def test_one_of_a_pair_alone_is_no_outage(net: Net, pki: Pki) -> None:
+    wanted = paired(net, pki)
+    net.pairs["rsa"] = Presented(VPS, 443, "https", "g.pyon.example", error="failed in TLS", family="rsa")
+    rows = net.verify(wanted)
+    assert labels(rows, False) == set() and labels(rows, None) == {f"TLS g {VPS} 443", f"TLS g {VPS6} 443"}
+    assert {row.detail for row in rows if row.ok is None} == {"with RSA: failed in TLS; the other certificate is presented"}
+    net.pairs["ecdsa"] = replace(net.pairs["rsa"], family="ecdsa")
+    red = {row.detail for row in net.verify(wanted) if row.ok is False and row.what == "TLS"}
+    assert red == {"with RSA: failed in TLS", "with ECDSA: failed in TLS"}
 
 
 # Each alteration, and exactly the rows it turns red
@@ -517,5 +561,5 @@ def test_table_of_something_else() -> None:
 def test_real_world_ends_in_time() -> None:
     world = verification.world(["127.0.0.1"], None, 0.0)
     assert world.resolve("example.", "SOA").error
-    assert world.probe("127.0.0.1", 9, "https", "g.pyon.example").error
+    assert world.probe("127.0.0.1", 9, "https", "g.pyon.example", "").error
     assert world.routed("127.0.0.1")
