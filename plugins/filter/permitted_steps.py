@@ -3,22 +3,31 @@
 """What a host may do, from what the primaries of its zones plan."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 DOING = ("make_key", "order", "deploy", "delete_key")
+OLD = 900  # seconds, after which a plan is not acted on: a controller that slept does not know what others did
 
 
-def permitted_steps(primaries: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, str]]:
+def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int | None = None) -> list[dict[str, str]]:
     """The steps of `host`, as tls_certificates takes them.
 
     A certificate whose names lie in the zones of several primaries moves only where all of them plan the same.
+    now: unix seconds on the controller; a plan that is older than OLD is an error.
     """
+    known = list(primaries)
+    if now is not None:
+        for primary in known:
+            made = (primary.get("tlsa_planned") or {}).get("time")
+            if made is not None and now - made >= OLD:
+                raise AnsibleFilterError(f"the plan is {now - made} seconds old, as if this controller had slept; others may have planned anew, so no step of"
+                                         f" {host} is taken: run it again")
     try:
         plans: dict[str, list[tuple[str, str, str]]] = {}
-        for primary in primaries:
+        for primary in known:
             zones = primary["ansible_facts"]["dane"]["primary_zones"]
             mine = {entry["certificate"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
                     if entry["host"] == host}

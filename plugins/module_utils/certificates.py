@@ -900,6 +900,9 @@ def judge_step(config: Config, found: Found, step: Step, now: int) -> None:
         versions = os.path.join(config.certificate_directory(name), "versions")
         if not os.path.isdir(os.path.join(versions, step.fingerprint)):
             raise DaneError(f"the version {step.fingerprint[:16]}... of {name} is not in {versions}; have a certificate for that key ordered first")
+        if current and key.created < current.created:
+            raise DaneError(f"the key {step.spki[:16]}... of {name} is older than its current one, so the plan was of another time; run the playbook"
+                            " again, which looks at what is there")
         judge(read_chain(config, name, step.fingerprint), found.wanted, step.spki, now)
     elif not (key is current and config.bound.get(name)) and (
             current is None or key.created <= current.created or key.algorithm != found.wanted.algorithm):

@@ -212,6 +212,11 @@ hosts:
     - >-
       g.pyon.example: mx2.pyon.example is not among its addresses yet: caches may hold TLSA records that its keys do not match,
       not before 2026-12-01 10:00:00 UTC; 198.51.100.11 may still serve the RRset 3 1 1 8755cdaa.., 3 1 1 d54f7bb1..
+time:
+  description: The O(time) of this plan.
+  returned: success
+  type: int
+  sample: 1795000000
 seen:
   description: What is wrong with the name servers, in sentences; nothing where they were not asked.
   returned: success
@@ -302,6 +307,7 @@ def main() -> None:
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         hosts=[sentence(note, done.ahead) for note in done.notes],
+        time=given["time"],
         seen=wrong)
 
 

@@ -818,6 +818,20 @@ def test_steps_that_cannot_be_taken_change_nothing(world: World) -> None:
     assert snapshot(world.root) == before
 
 
+def test_a_plan_of_another_time_leads_back_to_no_old_key(world: World) -> None:
+    """A controller that slept between its plan and its step, while another one rolled two keys."""
+    world.run()
+    first = world.ordered()
+    world.step("deploy", *first)
+    world.run()
+    second = world.ordered()
+    world.step("deploy", *second)
+    live = world.live()
+    with pytest.raises(DaneError, match="older than its current one, so the plan was of another time; run the playbook again"):
+        world.step("deploy", *first)
+    assert world.live() == live
+
+
 def test_a_next_key_of_another_algorithm_is_no_key_to_order_for(world: World) -> None:
     world.run()
     next_one = world.keys()[1]

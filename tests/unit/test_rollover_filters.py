@@ -68,6 +68,16 @@ def test_the_timer_is_free_where_all_primaries_say_so(primaries: list[dict[str, 
     assert {name: bound for name, bound in bound_certificates(primaries, "vps").items() if name == "g"} == wanted
 
 
+def test_a_plan_of_another_time_is_not_acted_on() -> None:
+    """A controller that slept: others may have planned anew."""
+    made = primary(step())
+    made["tlsa_planned"]["time"] = 1000
+    assert permitted_steps(iter([made]), "vps", 1899) == TAKEN
+    with pytest.raises(AnsibleFilterError, match="the plan is 900 seconds old.*no step of vps is taken: run it again"):
+        permitted_steps([primary(), made], "vps", 1900)
+    assert permitted_steps([primary(step())], "vps", 10**10) == TAKEN  # which does not say when
+
+
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
