@@ -9,9 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders its next certificate",
-          "deploy": "goes over to its next certificate", "delete_key": "deletes a key that it has done with"}
-SHOWN = 6  # of what holds it back
+from ..module_utils.progress import PHASES, SHOWN
 
 
 def rollover_lines(steps: Iterable[Mapping[str, Any]]) -> list[str]:

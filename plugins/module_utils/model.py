@@ -31,7 +31,7 @@ DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
                     "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
-                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now")
+                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_wait")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 POP3_TLS = ("required", "optional", "none")
@@ -199,6 +199,7 @@ class Model:
     roll: list[str]
     compromised: list[str]
     revoke_now: bool
+    wait: bool
     redirects: dict[str, str]
     pop3: dict[str, str]
 
@@ -993,11 +994,12 @@ def _compromised(judge: _Judge, value: Any) -> list[str]:
     return [digest for digest in digests if isinstance(digest, str)]
 
 
-def _revoke_now(judge: _Judge, value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in ("true", "false"):  # -e dane_revoke_now=true is text
+def _flag(judge: _Judge, where: str, value: Any) -> bool:
+    """A boolean of one run; by default false."""
+    if isinstance(value, str) and value.lower() in ("true", "false"):  # -e dane_wait=true is text
         value = value.lower() == "true"
     if value is not None and not isinstance(value, bool):
-        judge.say("dane_revoke_now", f"{show(value)} is not a boolean", "write true or false")
+        judge.say(where, f"{show(value)} is not a boolean", "write true or false")
     return value is True
 
 
@@ -1430,7 +1432,7 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
                   _roll(judge, shared.get("dane_roll"), certificates), _compromised(judge, shared.get("dane_compromised")),
-                  _revoke_now(judge, shared.get("dane_revoke_now")),
+                  _flag(judge, "dane_revoke_now", shared.get("dane_revoke_now")), _flag(judge, "dane_wait", shared.get("dane_wait")),
                   _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")))
     _judge_mail(judge, model)
     _judge_forwarding(judge, model)
@@ -1522,6 +1524,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},
         "verify": dict(model.verify),
         "forget": list(model.forget), "roll": list(model.roll), "compromised": list(model.compromised), "revoke_now": model.revoke_now,
+        "wait": model.wait,
         "zones": [zone.name for zone in zones],
         "wanted": [_wanted(model, zone) for zone in zones],
     }

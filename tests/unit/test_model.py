@@ -402,6 +402,7 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("roll", (("dane_roll",), ["g.pyon.exmaple"]), ("dane_roll: there is no certificate g.pyon.exmaple; did you mean g.pyon.example?",)),
     ("compromised", (("dane_compromised",), "AB" * 32), (f"dane_compromised: {'AB' * 32} is not the SHA-256 of a key; give the 64 hexadecimal digits",)),
     ("revoke now", (("dane_revoke_now",), "perhaps"), ("dane_revoke_now: perhaps is not a boolean; write true or false",)),
+    ("wait", (("dane_wait",), 1), ("dane_wait: 1 is not a boolean; write true or false",)),
     ("negative lead", (("dane_policy", "lead"), -1), ("dane_policy, lead: -1 is out of range; give a number from 0",)),
     ("hops", (("dane_policy", "cache_hops"), 0), ("dane_policy, cache_hops: 0 is out of range; give a number from 1 to 16",)),
     ("key lifetime", (("dane_policy", "key_lifetime"), "newer"), ("dane_policy, key_lifetime: newer is not a whole number",)),
@@ -622,7 +623,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
                  "virtual_users": {}, "forwards": []},
         "pop3": {},
         "verify": {"vantage": "localhost", "ca": ""},
-        "forget": [], "roll": [], "compromised": [], "revoke_now": False,
+        "forget": [], "roll": [], "compromised": [], "revoke_now": False, "wait": False,
         "zones": ["pyon.example"],
         "wanted": [{
             "zone": "pyon.example",

@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys on their way, for people: times in words, lines of text, and when to look again.  Pure: no input or output, no clock.
+
+`steps` are those that tlsa_rrsets returned, `reports` those of tls_certificates, in the shapes of docs/architecture.md; all times
+are unix seconds, all durations seconds.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+from .errors import printable
+
+PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders a certificate for its next key",
+          "deploy": "goes over to its next certificate", "delete_key": "deletes a key that it has done with"}
+SHOWN = 6           # of what holds a key back
+LEAST = 5           # seconds between two looks where nothing has changed
+MOST = 3 * 3600     # seconds between two looks, however long the wait
+SOON = 60           # seconds between two looks where nobody knows how long it takes
+PATIENCE = 5        # such looks in a row, after which it is left to the operator
+MOST_FAILURES = 5   # of one step, likewise; the host makes longer and longer pauses between them
+_RANK = ("rest", "delete_key", "deploy", "order", "make_key", "publish", "wait")
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+Json = Mapping[str, Any]
+Place = tuple[str, str]  # host, certificate
+
+
+# --- times in words ---
+
+def span(seconds: int) -> str:
+    """A duration in the largest unit of which it has two: 90 seconds, 25 hours, 3 days."""
+    size, name = next((unit for unit in _UNITS if seconds >= 2 * unit[0]), _UNITS[-1])
+    number = round(max(0, seconds) / size)
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def date(moment: int, now: int) -> str:
+    """As in: Sun 29 Nov 14:00 UTC; with the year where it is far away.  In English whatever the locale."""
+    text = formatdate(moment)  # Sun, 29 Nov 2026 14:00:00 -0000
+    return f"{text[:3]} {text[5:16] if abs(moment - now) > 300 * 86400 else text[5:11]} {text[17:22]} UTC"
+
+
+def when(moment: int, now: int) -> str:
+    """As in: in 3 days (Sun 29 Nov 14:00 UTC)."""
+    return f"{f'in {span(moment - now)}' if moment >= now else f'{span(now - moment)} ago'} ({date(moment, now)})"
+
+
+# --- the steps of all primaries ---
+
+def combined(steps: Iterable[Json]) -> dict[Place, Json]:
+    """One step for each (host, certificate).  Where its names lie in zones of several primaries the one that is to wait longest counts."""
+    found: dict[Place, Json] = {}
+    for step in steps:
+        place = (str(step["host"]), str(step["certificate"]))
+        if place not in found or _weight(step) > _weight(found[place]):
+            found[place] = step
+    return dict(sorted(found.items()))
+
+
+def _weight(step: Json) -> tuple[int, bool, int]:
+    return _RANK.index(step["step"]), step["step"] == "wait" and step["not_before"] is None, step["not_before"] or 0
+
+
+def _certificates(reports: Iterable[Json]) -> dict[Place, Json]:
+    return {(str(report["host"]), str(one["name"])): one for report in reports for one in report["certificates"]}
+
+
+def line(step: Json, now: int) -> str:
+    """Phase, reason, what holds it back and when it goes on, in one line."""
+    held = [printable(str(text), 200) for text in step["held_by"]]
+    text = f"{step['host']}, {step['certificate']}: {PHASES[step['step']]}: {step['reason']}"
+    if held:
+        text += f"; held back: {held[0]}" + (f" and {len(held) - 1} more" if held[1:] else "")
+    if step["not_before"] is not None:
+        text += f"; {'until' if step['step'] == 'rest' else 'goes on at the latest'} {when(step['not_before'], now)}"
+    return text
+
+
+# --- waiting ---
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run that waits does next.
+
+    lines: what has changed since the look before.  pause: seconds until the next look.  more: whether there is one.  stuck: the keys that
+    something else than time holds back, in sentences.  memory: for the next look.
+    """
+
+    lines: list[str]
+    pause: int
+    more: bool
+    stuck: list[str]
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+def outlook(steps: Iterable[Json], reports: Iterable[Json], fall_back: int, now: int, memory: Json) -> Outlook:
+    """When to look again, once the `steps` of a round were taken and the hosts have reported after that.
+
+    A key has arrived where its certificate rests, or where the key that was to go live did: what follows may be the next roll.
+    memory: of the look before; empty at the first.
+    """
+    planned, told = combined(steps), _certificates(reports)
+    before: Json = memory.get("steps", {})
+    for text in before:  # of a primary that is not heard from any more
+        host, _space, certificate = text.partition(" ")
+        planned.setdefault((host, certificate), {"host": host, "certificate": certificate, "step": "wait", "spki": "", "fingerprint": "", "held_by": [],
+                                                 "reason": "the primary of its zone was not reached, or failed", "not_before": None})
+    deployed = dict(memory.get("deployed", {}))
+    lines: list[str] = []
+    pauses: list[int] = []
+    stuck: list[str] = []
+    known: dict[str, list[str]] = {}
+    moving = waiting = False
+    for place, step in planned.items():
+        name = " ".join(place)
+        known[name] = [step["step"], step["spki"], step["fingerprint"], step["reason"]]
+        changed = before.get(name) != known[name]
+        if changed:
+            lines.append(line(step, now))
+        live = (told.get(place, {}).get("live") or {}).get("spki")
+        if step["step"] == "rest" or (step["step"] in ("wait", "order", "deploy") and live and deployed.get(name) == live != step["spki"]):
+            continue
+        if step["step"] == "deploy":
+            deployed[name] = step["spki"]
+        until = _until(step, told.get(place))
+        if changed and step["step"] != "wait":
+            moving = True
+        elif until is not None:
+            waiting = True
+            pauses.append(max(LEAST, until - now))
+        else:
+            pauses.append(SOON)
+            stuck.append(_stuck(step, told.get(place), now))
+    same = before == known and not moving and not waiting
+    quiet = int(memory.get("quiet", 0)) + 1 if same else 0
+    pause = 1 if moving else min([max(LEAST, min(fall_back // 10, MOST)), *pauses])
+    return Outlook(lines, pause, moving or waiting or (bool(stuck) and quiet < PATIENCE), stuck, {"steps": known, "deployed": deployed, "quiet": quiet})
+
+
+def _until(step: Json, certificate: Json | None) -> int | None:
+    """The time at which the step goes on by itself; None where that is not known."""
+    if step["step"] == "wait":
+        return None if step["not_before"] is None else int(step["not_before"])
+    attempts = (certificate or {}).get("roll")
+    if not attempts or attempts["spki"] != step["spki"] or attempts["failures"] >= MOST_FAILURES:
+        return None
+    return int(attempts["next_attempt"])
+
+
+def _stuck(step: Json, certificate: Json | None, now: int) -> str:
+    attempts = (certificate or {}).get("roll")
+    failed = f"; {attempts['failures']} attempts failed, the last with: {printable(str(attempts['error']), 300)}" if attempts else ""
+    return line(step, now) + failed

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Times in words, when a run that waits looks again."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.selfhost.dane.plugins.filter.rollover_outlook import rollover_outlook
+from ansible_collections.selfhost.dane.plugins.module_utils import progress
+from ansible_collections.selfhost.dane.plugins.module_utils.progress import LEAST, MOST, MOST_FAILURES, PATIENCE, SOON, Outlook
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+NOW = 1795958100  # Sun 29 Nov 2026 13:15 UTC
+FALL_BACK = 90000
+
+
+@pytest.mark.parametrize(("seconds", "words"), [
+    (0, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7199, "120 minutes"), (7200, "2 hours"), (97260, "27 hours"),
+    (172800, "2 days"), (2419200, "28 days"), (-5, "0 seconds"),
+])
+def test_a_duration_in_words(seconds: int, words: str) -> None:
+    assert progress.span(seconds) == words
+
+
+@pytest.mark.parametrize(("moment", "words"), [
+    (NOW + 3 * 86400, "in 3 days (Wed 02 Dec 13:15 UTC)"), (NOW - 90, "90 seconds ago (Sun 29 Nov 13:13 UTC)"), (NOW, "in 0 seconds (Sun 29 Nov 13:15 UTC)"),
+    (NOW + 400 * 86400, "in 400 days (Mon 03 Jan 2028 13:15 UTC)"),
+])
+def test_a_time_in_words(moment: int, words: str) -> None:
+    assert progress.when(moment, NOW) == words
+
+
+def step(kind: str, not_before: int | None = None, spki: str = B, **more: Any) -> dict[str, Any]:
+    return {"host": "vps", "certificate": "g", "step": kind, "spki": spki, "fingerprint": C, "reason": "so", "held_by": [], "not_before": not_before, **more}
+
+
+def report(live: str = A, roll: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"host": "vps", "certificates": [{
+        "name": "g", "keys": [{"spki": A, "created": NOW - 9 * 86400}, {"spki": B, "created": NOW - 8 * 86400}], "due": "", "failures": 0, "error": "",
+        "next_attempt": 0, "endpoints": [], "live": {"spki": live, "since": NOW - 7 * 86400, "not_after": NOW + 5 * 86400}, "roll": roll, **more}]}
+
+
+def look(*steps: dict[str, Any], told: dict[str, Any] | None = None, before: Outlook | None = None, fall_back: int = FALL_BACK) -> Outlook:
+    return progress.outlook(steps, [report() if told is None else told], fall_back, NOW, before.memory if before else {})
+
+
+def test_what_rests_has_arrived() -> None:
+    seen = look(step("rest", NOW + 5), step("rest", host="mx2"))
+    assert (seen.more, seen.stuck) == (False, []) and len(seen.lines) == 2
+
+
+def test_a_step_that_was_taken_is_followed_at_once() -> None:
+    seen = look(step("publish"), step("wait", NOW + 9999, host="mx2"))
+    assert (seen.more, seen.pause) == (True, 1)
+    again = look(step("order"), step("wait", NOW + 9999, host="mx2"), before=seen)
+    assert again.pause == 1 and again.lines == ["vps, g: orders a certificate for its next key: so"]
+
+
+@pytest.mark.parametrize(("until", "fall_back", "pause"), [
+    (NOW + 600, FALL_BACK, 600), (NOW + 99999, FALL_BACK, 9000), (NOW + 10**6, 10**6, MOST), (NOW + 600, 5, LEAST), (NOW - 9, FALL_BACK, LEAST),
+    (NOW + 1, FALL_BACK, LEAST),
+])
+def test_a_wait_whose_end_is_known_is_waited_for(until: int, fall_back: int, pause: int) -> None:
+    seen = look(step("wait", until), fall_back=fall_back)
+    for _round in range(3 * PATIENCE):
+        assert (seen.more, seen.pause) == (True, pause)
+        seen = look(step("wait", until), before=seen, fall_back=fall_back)
+        assert seen.lines == []
+
+
+def test_what_no_time_will_mend_is_left_to_the_operator() -> None:
+    seen, looks = look(step("wait", held_by=["x is mute\x1b[2J", "y", "z"])), 1
+    while seen.more:
+        assert seen.pause == SOON
+        seen, looks = look(step("wait", held_by=["x is mute\x1b[2J"]), before=seen), looks + 1
+    assert looks == PATIENCE + 1
+    assert seen.stuck == ["vps, g: waits: so; held back: x is mute?[2J"]
+
+
+def test_as_long_as_another_key_has_a_time_nothing_is_left() -> None:
+    seen = look(step("wait"), step("wait", NOW + 9999, host="mx2"))
+    for _round in range(3 * PATIENCE):
+        assert seen.more and len(seen.stuck) == 1
+        seen = look(step("wait"), step("wait", NOW + 9999, host="mx2"), before=seen)
+    assert look(step("wait"), step("rest", host="mx2"), before=seen).more, "the looks before do not count"
+
+
+def test_a_failed_step_waits_for_its_next_attempt_but_not_for_ever() -> None:
+    roll = {"spki": B, "failures": 1, "next_attempt": NOW + 500, "error": "the CA is down"}
+    first = look(step("order"), told=report(roll=roll))
+    seen = look(step("order"), told=report(roll=roll), before=first)
+    assert (seen.more, seen.pause) == (True, 500)
+    seen = look(step("order"), told=report(roll={**roll, "spki": C}), before=first)
+    assert seen.pause == SOON, "of another key"
+    given_up = report(roll={**roll, "failures": MOST_FAILURES})
+    looks = 0
+    while seen.more:
+        seen, looks = look(step("order"), told=given_up, before=seen), looks + 1
+    assert looks <= PATIENCE and "5 attempts failed, the last with: the CA is down" in seen.stuck[0]
+
+
+def test_a_key_that_went_live_has_arrived_although_the_next_roll_begins() -> None:
+    """With a lifetime of 0 there is always a next one."""
+    seen = look(step("deploy"), told=report(live=B))
+    assert seen.more
+    seen = look(step("make_key", spki=B), told=report(live=B), before=seen)
+    assert seen.more, "its next key is not published yet"
+    assert not look(step("wait", NOW + 999, spki=C), told=report(live=B), before=seen).more
+    assert look(step("wait", NOW + 999, spki=B), told=report(live=A), before=seen).more, "the host went back to the key before"
+
+
+def test_the_primary_that_is_not_heard_from_any_more_is_waited_for() -> None:
+    seen = look(before=look(step("publish")))
+    assert seen.more and "the primary of its zone was not reached" in seen.lines[0]
+
+
+def test_of_two_primaries_the_one_that_holds_it_counts() -> None:
+    assert progress.combined([step("deploy"), step("wait", 5)])["vps", "g"]["step"] == "wait"
+    assert progress.combined([step("wait", 9), step("wait", 5)])["vps", "g"]["not_before"] == 9
+    assert progress.combined([step("wait", 9), step("wait")])["vps", "g"]["not_before"] is None
+
+
+@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {})])
+def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="takes the"):
+        broken()
