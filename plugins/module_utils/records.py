@@ -17,10 +17,11 @@ from typing import Any
 
 from . import clock, history, reach
 from .errors import DaneError, printable
+from .exposure import Exposure, exposure
 from .files import lock, make_directory, write_file
 from .history import History, Policy
 from .rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, bound, plan
-from .tlsa import TLSA
+from .tlsa import TLSA, spki_record
 
 SCHEMA = 2
 Json = dict[str, Any]
@@ -53,13 +54,15 @@ class Observation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record before and after, and the plan.  ahead: seconds by which the host's wall clock is ahead of that of the history.
+    """The record before and after, the plan, and the time of the history.  ahead: seconds by which the host's wall clock is ahead of that.
+
     notes: hosts that are on their way into a name or out of it.
     """
 
     before: Json
     after: Json
     plan: Plan
+    now: int
     ahead: int = 0
     notes: Sequence[reach.Note] = ()
 
@@ -173,7 +176,10 @@ def address_records(record: Json, zone: Json) -> list[Json]:
 
 
 def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str], list[str]]:
-    """For each (host, certificate) behind the owners of `zones` those of its keys, as it last said, that have records."""
+    """For each (host, certificate) behind the owners of `zones` those of its keys, as it last said, that have records.
+
+    Without the compromised ones: a host that lost them has nothing to restore.
+    """
     found: dict[tuple[str, str], set[str]] = {}
     for zone in zones:
         texts = published(record, zone["name"])
@@ -181,8 +187,8 @@ def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str],
             for entry in owner["backends"]:
                 known: Json = record["reports"].get(entry["host"], {"certificates": {}})["certificates"].get(entry["certificate"], {"keys": []})
                 chains = (*_chains_of(known), *(Chain(key["spki"]) for key in known["keys"]))
-                keys = {chain.spki for chain in chains
-                        if not {one.presentation() for one in chain.records()}.isdisjoint(texts.get(owner["owner"], ([], 0))[0])}
+                keys = {chain.spki for chain in chains if chain.spki not in record["compromised"]
+                        and not {one.presentation() for one in chain.records()}.isdisjoint(texts.get(owner["owner"], ([], 0))[0])}
                 if keys:
                     found.setdefault((entry["host"], entry["certificate"]), set()).update(keys)
     return {where: sorted(keys) for where, keys in sorted(found.items())}
@@ -203,6 +209,20 @@ def bound_certificates(record: Json, zones: Sequence[Json], rules: Rules) -> dic
                 owners.setdefault((backend["host"], backend["certificate"]), []).append(Owner(wanted["owner"], zone["tlsa_ttl"], past))
     found = {where: bound(several, rules) for where, several in sorted(owners.items())}
     return {where: known for where, known in found.items() if known is not None}
+
+
+def exposures(record: Json, zones: Sequence[Json], rules: Rules, validity: int, now: int) -> dict[tuple[str, str], Exposure]:
+    """The exposure of each (host, certificate) behind the owners of `zones` whose live key, as it last said, is compromised."""
+    found: dict[tuple[str, str], Exposure] = {}
+    backends = _backends({owner["owner"]: owner["backends"] for zone in zones for owner in zone["tlsa_owners"]}, record["reports"], {},
+                         record["compromised"], now)
+    histories = {owner: (zone["tlsa_ttl"], _history_of(record["zones"][zone["name"]], entry))
+                 for zone in zones if zone["name"] in record["zones"] for owner, entry in record["zones"][zone["name"]]["owners"].items()}
+    for one in backends:
+        known = exposure(one, [Owner(name, *histories[name]) for name in one.owners if name in histories], rules.caches, validity, now)
+        if known:
+            found[one.host, one.certificate] = known
+    return found
 
 
 def lasting(record: Json) -> Json:
@@ -267,6 +287,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     remembered = {**record["reports"], **{host: _remembered(report, record["reports"].get(host, {"certificates": {}})["certificates"], held)
                                           for host, report in said.items()}}
     compromised = sorted({*record["compromised"], *(_hex(digest, "the operator") for digest in order.compromised)})
+    _remember_lost(record, remembered, said, compromised)
     asked = {host: {name: key for name, key in names.items() if _live(remembered, host, name) in ("", key)} for host, names in record["asked"].items()}
     for host, name in order.roll:
         asked.setdefault(host, {})[name] = _live(remembered, host, name)
@@ -362,6 +383,19 @@ def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Ob
     return found, notes
 
 
+def _remember_lost(record: Json, remembered: Json, said: Iterable[str], compromised: Sequence[str]) -> None:
+    """Keep of the hosts that have reported the compromised keys that they have no more, as long as these have records: they are to leave them."""
+    texts = {text for zone in record["zones"] for entry, _ttl in published(record, zone).values() for text in entry}
+    for host in said:
+        for name, before in record["reports"].get(host, {"certificates": {}})["certificates"].items():
+            now: Json | None = remembered[host]["certificates"].get(name)
+            there = {key["spki"] for key in now["keys"]} if now else set()
+            lost = [key for key in before["keys"] if key["spki"] in compromised and key["spki"] not in there
+                    and spki_record(key["spki"]).presentation() in texts]
+            if now and lost:
+                now["keys"] = sorted([*now["keys"], *lost], key=lambda key: (key["created"], key["spki"]))
+
+
 def _live(remembered: Json, host: str, name: str) -> str:
     """The SPKI digest of what is live, as the host last said; "" where it is not known."""
     known: Json = remembered.get(host, {"certificates": {}})["certificates"].get(name, {})
@@ -448,7 +482,7 @@ def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json],
         after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble)
         if after != before:
             after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}
-        return Outcome(before, after, made, round(reading.wall - ticked.time), notes)
+        return Outcome(before, after, made, int(ticked.time), round(reading.wall - ticked.time), notes)
 
     if not write:
         return merged()

@@ -212,6 +212,37 @@ hosts:
     - >-
       g.pyon.example: mx2.pyon.example is not among its addresses yet: caches may hold TLSA records that its keys do not match,
       not before 2026-12-01 10:00:00 UTC; 198.51.100.11 may still serve the RRset 3 1 1 8755cdaa.., 3 1 1 d54f7bb1..
+exposures:
+  description: What a compromised key that is live means, of each certificate and host that has one; to choose O(revoke_now) by.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: g.pyon.example
+    earliest:
+      description: The unix time at which a clean key that is published now may go live, if all name servers answer.
+      type: int
+      sample: 1795097800
+    latest:
+      description: The same, whatever the name servers do.
+      type: int
+      sample: 1795612060
+    cached:
+      description: Seconds for which caches may hold the key after it has left the records.
+      type: int
+      sample: 7260
+    signed:
+      description: Seconds for which its old records are signed after that, so that they can be replayed.
+      type: int
+      sample: 2419200
+  sample: []
 time:
   description: The O(time) of this plan.
   returned: success
@@ -307,6 +338,10 @@ def main() -> None:
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         hosts=[sentence(note, done.ahead) for note in done.notes],
+        exposures=[{"host": host, "certificate": certificate, "earliest": one.earliest + done.ahead, "latest": one.latest + done.ahead,
+                    "cached": one.cached, "signed": one.signed}
+                   for (host, certificate), one in sorted(records.exposures(done.after, given["zones"], make_rules(policy), policy["signature_validity"],
+                                                                            done.now).items())],
         time=given["time"],
         seen=wrong)
 
