@@ -155,3 +155,75 @@ def _stuck(step: Json, certificate: Json | None, now: int) -> str:
     attempts = (certificate or {}).get("roll")
     failed = f"; {attempts['failures']} attempts failed, the last with: {printable(str(attempts['error']), 300)}" if attempts else ""
     return line(step, now) + failed
+
+
+# --- status ---
+
+def status(planned: Iterable[Json], reports: Iterable[Json], now: int) -> list[str]:
+    """A few lines for each certificate of each host, then what is wrong with name servers.
+
+    planned: what tlsa_rrsets returned on each primary that was reached.
+    """
+    plans = list(planned)
+    told = _certificates(reports)
+    lines: list[str] = []
+    zones = [zone for one in plans for zone in one["zones"]]
+    for place, step in combined(step for one in plans for step in one["steps"]).items():
+        host, certificate = place
+        lines += [f"{certificate} on {host}: {PHASES[step['step']]}", f"  why      {step['reason']}"]
+        held = [printable(str(text), 200) for text in step["held_by"]]
+        lines += [f"  {'held by' if number == 0 else '':<8} {text}" for number, text in enumerate(held[:SHOWN])]
+        lines += [f"           and {len(held) - SHOWN} more"] if held[SHOWN:] else []
+        lines.append(f"  next     {_next(step, now)}")
+        owners = {owner["owner"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
+                  if (entry["host"], entry["certificate"]) == place}
+        records = {rrset["owner"]: rrset for zone in zones for rrset in zone["tlsa"] if rrset["owner"] in owners}
+        published = {text for rrset in records.values() for text in rrset["records"]}
+        lines += _of_host(told.get(place), published, now)
+        lines += [f"  {'records' if number == 0 else '':<8} {owner} {records[owner]['ttl']} TLSA {_short(records[owner]['records'])}"
+                  if owner in records else f"  {'records' if number == 0 else '':<8} {owner} has none"
+                  for number, owner in enumerate(sorted(owners))]
+    wrong = [printable(str(text), 200) for one in plans for text in one["seen"]]
+    if plans:
+        lines.append("Name servers: " + ("; ".join([*wrong[:SHOWN], *([f"and {len(wrong) - SHOWN} more"] if wrong[SHOWN:] else [])]) if wrong else
+                                         "all addresses serve what the primary publishes, or are awaited above"))
+    return lines
+
+
+def _next(step: Json, now: int) -> str:
+    if step["step"] == "wait":
+        return ("it goes on when that is mended, and renew.yml runs" if step["not_before"] is None else
+                f"it goes over to its next key, at the latest {when(step['not_before'], now)}")
+    if step["step"] == "rest":
+        return "nothing" if step["not_before"] is None else f"its key is rolled, from {when(step['not_before'], now)} on"
+    return f"it {PHASES[step['step']]}, when renew.yml runs"
+
+
+def _of_host(told: Json | None, published: set[str], now: int) -> list[str]:
+    """Keys and certificate, as the host reports them."""
+    if told is None:
+        return ["  keys     not known: the host was not reached, or failed"]
+    live = told["live"] or {"spki": "", "since": 0, "not_after": 0}
+    lines: list[str] = []
+    following = False
+    for key in told["keys"]:
+        if key["spki"] == live["spki"]:
+            role, age, following = "live", f"for {span(now - live['since'])}", True
+        else:
+            role, age = ("next" if following else "old"), f"made {span(now - key['created'])} ago"
+        here = "published" if f"3 1 1 {key['spki']}" in published else "not published"
+        lines.append(f"  {'' if lines else 'keys':<8} {role:<4} {key['spki'][:16]}... {age}, {here}")
+    if told["live"]:
+        lines.append(f"  expires  the certificate, {when(live['not_after'], now)}" + (f"; due: {told['due']}" if told["due"] else ""))
+    else:
+        lines.append("  expires  no certificate is live")
+    for attempts in (told, told["roll"] or {"error": ""}):
+        if attempts["error"]:
+            lines.append(f"  failed   {attempts['failures']} times, last: {printable(str(attempts['error']), 300)};"
+                         f" again {when(attempts['next_attempt'], now)}")
+    lines += [f"  wrong    {printable(str(seen['error']), 200)}" for seen in told["endpoints"] if seen["error"]]
+    return lines
+
+
+def _short(records: Iterable[str]) -> str:
+    return ", ".join(f"{text[:14]}.." for text in records)

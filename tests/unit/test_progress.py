@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Times in words, when a run that waits looks again."""
+"""Times in words, when a run that waits looks again, and the status."""
 from __future__ import annotations
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.selfhost.dane.plugins.filter.rollover_outlook import rollover_outlook
+from ansible_collections.selfhost.dane.plugins.filter.status_lines import status_lines
 from ansible_collections.selfhost.dane.plugins.module_utils import progress
 from ansible_collections.selfhost.dane.plugins.module_utils.progress import LEAST, MOST, MOST_FAILURES, PATIENCE, SOON, Outlook
 
@@ -122,7 +123,42 @@ def test_of_two_primaries_the_one_that_holds_it_counts() -> None:
     assert progress.combined([step("wait", 9), step("wait")])["vps", "g"]["not_before"] is None
 
 
-@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {})])
+def planned(*steps: dict[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    zone = {"name": "pyon.example", "tlsa_owners": [{"owner": "_25._tcp.g.", "backends": [{"host": "vps", "certificate": "g"}]},
+                                                    {"owner": "_443._tcp.g.", "backends": [{"host": "vps", "certificate": "g"}]}],
+            "tlsa": [{"owner": "_25._tcp.g.", "ttl": 60, "records": [f"3 1 1 {A}"]}]}
+    return {"inventory_hostname": "vps", "ansible_facts": {"dane": {"primary_zones": [zone]}},
+            "tlsa_planned": {"zones": [zone], "steps": list(steps), "seen": list(seen)}}
+
+
+def test_the_status_of_a_key_on_its_way() -> None:
+    failing = report(roll={"spki": B, "failures": 2, "next_attempt": NOW + 600, "error": "the CA is down"}, due="it is old",
+                     endpoints=[{"error": "no STARTTLS"}, {"error": ""}])
+    assert status_lines([planned(step("wait", NOW + 86400 * 3, held_by=["198.51.100.11 may still serve it", "y"]), seen=("ns is mute",))],
+                        [failing], NOW) == [
+        "g on vps: waits",
+        "  why      so",
+        "  held by  198.51.100.11 may still serve it",
+        "           y",
+        "  next     it goes over to its next key, at the latest in 3 days (Wed 02 Dec 13:15 UTC)",
+        "  keys     live aaaaaaaaaaaaaaaa... for 7 days, published",
+        "           next bbbbbbbbbbbbbbbb... made 8 days ago, not published",
+        "  expires  the certificate, in 5 days (Fri 04 Dec 13:15 UTC); due: it is old",
+        "  failed   2 times, last: the CA is down; again in 10 minutes (Sun 29 Nov 13:25 UTC)",
+        "  wrong    no STARTTLS",
+        "  records  _25._tcp.g. 60 TLSA 3 1 1 aaaaaaaa..",
+        "           _443._tcp.g. has none",
+        "Name servers: ns is mute"]
+
+
+def test_the_status_of_what_is_not_known() -> None:
+    lines = status_lines([planned(step("rest")), {**planned(), "inventory_hostname": "ns2", "tlsa_planned": {"unreachable": True}}], [], NOW)
+    assert "  keys     not known: the host was not reached, or failed" in lines and "  next     nothing" in lines
+    assert lines[-2:] == ["Name servers: all addresses serve what the primary publishes, or are awaited above",
+                          "ns2, the primary of pyon.example, was not reached, or failed: nothing is known of these zones"]
+
+
+@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {}), lambda: status_lines([planned({})], [], NOW)])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
