@@ -131,7 +131,7 @@ def revocation(place: Place, fingerprint: str) -> str:
 def revocations(meant: Sequence[Place], burnt: Sequence[str], before: Iterable[Json], after: Iterable[Json]) -> list[str]:
     """What to revoke, and with which command, now that other keys are live: the certificates that were good for the keys `burnt`.
 
-    before, after: the reports before and after the roll.
+    before, after: the reports before and after the roll.  Where there is nothing on a host, a sentence that says so.
     """
     now = {(str(report["host"]), str(one["name"])): one for report in after for one in report["certificates"]}
     lines = []
@@ -143,7 +143,8 @@ def revocations(meant: Sequence[Place], burnt: Sequence[str], before: Iterable[J
             live = now.get(place, {}).get("live") or {}
             if place in meant and good and live and live["spki"] not in burnt:
                 lines += [revocation(place, fingerprint) for fingerprint in sorted(good)]
-    return lines
+    return lines or ["No host that presents another key now has a certificate that was good for the old ones. Where there may be one, have the CA revoke it:"
+                     " it asks for the account that ordered it, or for the old key (RFC 8555 section 7.6)."]
 
 
 def _long(seconds: int) -> str:

@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -816,6 +817,22 @@ def test_steps_that_cannot_be_taken_change_nothing(world: World) -> None:
     with pytest.raises(DaneError, match="has expired"):
         world.step("deploy", new, fingerprint)
     assert snapshot(world.root) == before
+
+
+def test_a_second_run_waits_for_the_first_and_finds_its_step_done(world: World) -> None:
+    """Two controllers with the same plan: one order."""
+    world.run()
+    spki, orders = world.keys()[-1], world.orders
+    lock = Path(world.config.directory, "certificates.lock")
+    with ThreadPoolExecutor(2) as pool:
+        with files.lock(str(lock)):
+            runs = [pool.submit(world.step, "order", spki) for _controller in range(2)]
+            end = os.times().elapsed + 30
+            while len(re.findall(rf"-> FLOCK .*:{lock.stat().st_ino} ", Path("/proc/locks").read_text())) < 2:
+                assert os.times().elapsed < end and not any(run.done() for run in runs)
+            assert world.orders == orders
+        assert sorted(run.result(30).changed for run in runs) == [False, True]
+    assert world.orders == orders + 1
 
 
 def test_a_plan_of_another_time_leads_back_to_no_old_key(world: World) -> None:

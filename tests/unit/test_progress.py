@@ -73,7 +73,7 @@ def test_a_wait_whose_end_is_known_is_waited_for(until: int, fall_back: int, pau
 
 def test_what_no_time_will_mend_is_left_to_the_operator() -> None:
     seen, looks = look(step("wait", held_by=["x is mute\x1b[2J", "y", "z"])), 1
-    while seen.more:
+    while seen.more and looks < 50:
         assert seen.pause == SOON
         seen, looks = look(step("wait", held_by=["x is mute\x1b[2J"]), before=seen), looks + 1
     assert looks == PATIENCE + 1
@@ -97,7 +97,7 @@ def test_a_failed_step_waits_for_its_next_attempt_but_not_for_ever() -> None:
     assert seen.pause == SOON, "of another key"
     given_up = report(roll={**roll, "failures": MOST_FAILURES})
     looks = 0
-    while seen.more:
+    while seen.more and looks < 50:
         seen, looks = look(step("order"), told=given_up, before=seen), looks + 1
     assert looks <= PATIENCE and "5 attempts failed, the last with: the CA is down" in seen.stuck[0]
 
