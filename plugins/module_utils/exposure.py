@@ -46,10 +46,9 @@ def exposure(backend: Backend, owners: Iterable[Owner], caches: Policy, validity
     for owner in owners:
         past = _with(owner, chain, validity, now)
         opened = opening(chain, past, caches, scheduled=False)
-        if not opened.is_open(now):
-            last = now + validity + hold(caches.lost_ttl, caches) if opened.time is None else opened.time
-            latest = max(latest, last)
-            earliest = max(earliest, min(last, _earliest(chain, past, caches, now)))
+        last = now + validity + hold(caches.lost_ttl, caches) if opened.time is None else opened.time
+        latest = max(latest, last)
+        earliest = max(earliest, min(last, _earliest(chain, past, caches, now)))
         held = [rrset for rrset in past.rrsets if rrset.records & burnt or rrset.records == LOST]
         cached = max([cached, *(hold(rrset.ttl, caches) for rrset in held)])
         signed = max([signed, *(rrset.signed_until + caches.skew - now for rrset in held)])
@@ -59,7 +58,7 @@ def exposure(backend: Backend, owners: Iterable[Owner], caches: Policy, validity
 def _with(owner: Owner, chain: frozenset[TLSA], validity: int, now: int) -> History:
     """The history of `owner` after `chain` is published beside what is."""
     past, published = owner.history, owner.published()
-    if not published or chain <= published:
+    if chain <= published:
         return past
     expire = max([0, *(rrset.expire for rrset in past.rrsets)])
     current = past.current()

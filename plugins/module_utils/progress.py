@@ -195,7 +195,7 @@ def _next(step: Json, now: int) -> str:
         return ("it goes on when that is mended, and renew.yml runs" if step["not_before"] is None else
                 f"it goes over to its next key, at the latest {when(step['not_before'], now)}")
     if step["step"] == "rest":
-        return "nothing" if step["not_before"] is None else f"its key is rolled, from {when(step['not_before'], now)} on"
+        return "nothing" if step["not_before"] is None else f"its key is to be rolled {when(step['not_before'], now)}"
     return f"it {PHASES[step['step']]}, when renew.yml runs"
 
 

@@ -3,6 +3,7 @@
 """A key that others may have: the answers of the operator, how long who can do what, and what follows for the record."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,17 @@ def test_without_records_nobody_is_refused() -> None:
     assert exposure(backend(A, B), [Owner("_25._tcp.g.", TTL, History())], P, VALIDITY, 2000) == Exposure(2000, 2000, 0, VALIDITY)
 
 
+def test_what_servers_have_shown_counts() -> None:
+    """Both have shown the RRset without the old key at 1010, and one of them again after the time that it might fall back in."""
+    one, answer = owner(A, B, before=(A,)), history.Answer(NS[0], frozenset(map(spki_record, (A, B))), TTL, VALIDITY, EXPIRE)
+    past = history.observed(one.history, [answer, replace(answer, address=NS[1])], P, 1010)
+    shown = exposure(backend(A), [replace(one, history=past)], P, VALIDITY, 1100)
+    assert shown and shown.earliest == 1010 + P.fall_back + HOLD
+    past = history.observed(past, [answer], P, 1200)
+    shown = exposure(backend(A), [replace(one, history=past)], P, VALIDITY, 1300)
+    assert shown and shown.earliest == 1200 + HOLD
+
+
 @pytest.mark.parametrize("burnt", [(), (B,)])
 def test_a_key_that_is_not_live_exposes_nobody(burnt: tuple[str, ...]) -> None:
     assert exposure(backend(*burnt), [owner(A, B)], P, VALIDITY, 2000) is None
@@ -197,4 +209,12 @@ def test_the_keys_of_a_host_that_was_lost_leave_the_records_once_it_is_built_ane
 def test_a_key_that_is_gone_and_was_not_compromised_keeps_its_record(tmp_path: Path) -> None:
     """Somebody may restore it, and nobody said that it is to leave."""
     update(tmp_path, [full((A, B), A)], 2000)
-    assert f"3 1 1 {B}" in texts(update(tmp_path, [full((A, C), A)], 2030))
+    changed = update(tmp_path, [full((A, C), A)], 2030)
+    assert f"3 1 1 {B}" in texts(changed)
+    assert [key["spki"] for key in changed.after["reports"]["vps"]["certificates"]["g"]["keys"]] == [A, C]
+
+
+def test_a_compromised_key_that_is_still_there_is_there_once(tmp_path: Path) -> None:
+    update(tmp_path, [full((A, B), A)], 2000, (A,))
+    again = update(tmp_path, [full((A, B), A)], 2010)
+    assert [key["spki"] for key in again.after["reports"]["vps"]["certificates"]["g"]["keys"]] == [A, B]

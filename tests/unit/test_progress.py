@@ -85,7 +85,8 @@ def test_as_long_as_another_key_has_a_time_nothing_is_left() -> None:
     for _round in range(3 * PATIENCE):
         assert seen.more and len(seen.stuck) == 1
         seen = look(step("wait"), step("wait", NOW + 9999, host="mx2"), before=seen)
-    assert look(step("wait"), step("rest", host="mx2"), before=seen).more, "the looks before do not count"
+    assert look(step("wait"), step("rest", host="mx2"), before=seen).more and look(step("wait"), step("wait", host="mx2"), before=seen).more, (
+        "the looks before do not count")
 
 
 def test_a_failed_step_waits_for_its_next_attempt_but_not_for_ever() -> None:
@@ -110,6 +111,8 @@ def test_a_key_that_went_live_has_arrived_although_the_next_roll_begins() -> Non
     assert seen.more, "its next key is not published yet"
     assert not look(step("wait", NOW + 999, spki=C), told=report(live=B), before=seen).more
     assert look(step("wait", NOW + 999, spki=B), told=report(live=A), before=seen).more, "the host went back to the key before"
+    failed = look(step("deploy"))
+    assert look(step("deploy"), told=report(live=B), before=failed).more, "it went live just now, at the second attempt"
 
 
 def test_the_primary_that_is_not_heard_from_any_more_is_waited_for() -> None:
@@ -149,6 +152,12 @@ def test_the_status_of_a_key_on_its_way() -> None:
         "  records  _25._tcp.g. 60 TLSA 3 1 1 aaaaaaaa..",
         "           _443._tcp.g. has none",
         "Name servers: ns is mute"]
+
+
+def test_the_status_of_a_key_that_has_rolled() -> None:
+    lines = status_lines([planned(step("rest", NOW + 86400))], [report(live=B)], NOW)
+    assert lines[3:5] == ["  keys     old  aaaaaaaaaaaaaaaa... made 9 days ago, published", "           live bbbbbbbbbbbbbbbb... for 7 days, not published"]
+    assert lines[2] == "  next     its key is to be rolled in 24 hours (Mon 30 Nov 13:15 UTC)"
 
 
 def test_the_status_of_what_is_not_known() -> None:
