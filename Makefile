@@ -65,6 +65,8 @@ packages:
 
 lock: setup
 	uv pip compile --quiet --upgrade --universal --python $(PYTHON) requirements.in --output-file requirements.lock
+	{ grep '^ansible-core==' requirements.in; printf '%s\n' cryptography dnspython; } | uv pip compile --quiet --universal --python $(PYTHON) \
+		--constraint requirements.lock --generate-hashes --no-annotate --no-header - --output-file roles/unattended/files/requirements.txt
 
 # --- the demo ---
 

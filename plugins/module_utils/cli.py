@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line of the host's program: `selfhost-dane sign`, `selfhost-dane renew`.  What the timers run."""
+"""The command line of the host's program: `selfhost-dane sign`, `renew` and `tell`.  What the timers run."""
 from __future__ import annotations
 
 import argparse
@@ -15,6 +15,7 @@ from .errors import DaneError, print_line
 COMMANDS = {
     "sign": ("signing", "sign_command", "/etc/selfhost-dane/zones.json", "sign and serve the zones that need it"),
     "renew": ("certificates", "renew_command", "/etc/selfhost-dane/certificates.json", "renew the certificates that need it"),
+    "tell": ("unattended", "tell_command", "/etc/selfhost-dane/unattended/verify.json", "mail the operator where an unattended run fails; for systemd"),
 }
 
 

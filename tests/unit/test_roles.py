@@ -84,8 +84,9 @@ def test_the_example_of_the_readme_is_valid(role: Path) -> None:
         assert {"name", "hosts", "tasks"} == set(play)
         for task in play["tasks"]:
             assert {"name", "ansible.builtin.import_role"} <= set(task) <= {"name", "ansible.builtin.import_role", "vars"}
-            name = task["ansible.builtin.import_role"]["name"].removeprefix("selfhost.dane.")
-            spec = load(ROOT / f"roles/{name}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+            role_of_task = task["ansible.builtin.import_role"]
+            name, entry = role_of_task["name"].removeprefix("selfhost.dane."), role_of_task.get("tasks_from", "main").removesuffix(".yml")
+            spec = load(ROOT / f"roles/{name}/meta/argument_specs.yml")["argument_specs"][entry]["options"]
             result = ArgumentSpecValidator(spec).validate({key: [] if "{{" in str(value) else value for key, value in task.get("vars", {}).items()})
             assert result.error_messages == []
             called.add(name)
