@@ -9,6 +9,7 @@ The shapes are in docs/model.md.
 from __future__ import annotations
 
 import base64
+import copy
 import difflib
 import ipaddress
 import re
@@ -31,10 +32,11 @@ DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
                     "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
-                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_wait")
+                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_wait", "dane_unattended")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 POP3_TLS = ("required", "optional", "none")
+UNATTENDED_KEYS = ("host", "mail", "interval", "project", "inventory", "files", "vault_password_file", "from")
 RECORD_TYPES = ("A", "AAAA", "CAA", "CNAME", "DS", "MX", "NS", "PTR", "SRV", "SSHFP", "TXT")
 OWN_TYPES = {  # an operator must not write these, and why
     "TLSA": "TLSA records follow from dane_certificates and the keys in use",
@@ -63,6 +65,7 @@ _HEX = re.compile(r"([0-9a-fA-F]{2})+")
 _MACRO = re.compile(r"%(\{[slodiphcrtvSLODIPHCRTV][0-9]{0,3}r?[.+,/_=-]*\}|%|_|-)")  # RFC 7208 section 7.1
 _DS_DIGEST = {2: 64, 4: 96}  # hexadecimal digits; SHA-1 is not for new use (RFC 8624)
 _PATH = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
+_INNER_PATH = re.compile(r"(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
 _TLSA_OWNER = re.compile(r"_[1-9][0-9]{0,4}\._tcp(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+\.")
 _SSHFP_DIGEST = {1: 40, 2: 64}
 
@@ -202,6 +205,7 @@ class Model:
     wait: bool
     redirects: dict[str, str]
     pop3: dict[str, str]
+    unattended: dict[str, Any]
 
     def zone_of(self, name: str) -> Zone | None:
         """The deepest zone that `name` lies in."""
@@ -236,6 +240,10 @@ class Model:
             here = set(zone.mx) & set(certificate.names)
             domains |= here | ({zone.name} if here else set())
         return domains
+
+    def renewed(self) -> set[str]:
+        """The hosts that renew.yml changes."""
+        return {zone.primary for zone in self.zones.values()} | {host for one in self.certificates.values() for host in one.hosts}
 
     def mail_hosts(self) -> dict[str, Certificate]:
         """Each mail host and its certificate; the ECDSA one where it has two."""
@@ -1032,6 +1040,49 @@ def _pop3(judge: _Judge, value: Any) -> dict[str, str]:
     return {"tls": tls or POP3_TLS[0], "password_file": str.__str__(passwords)}
 
 
+def _unattended(judge: _Judge, value: Any, hosts: Mapping[str, Host]) -> dict[str, Any]:
+    """Which host runs renew.yml and verify.yml, and with what; empty where nobody asked for it."""
+    if value is None:
+        return {}
+    content = judge.mapping("dane_unattended", value, UNATTENDED_KEYS)
+    host = content.get("host")
+    if not isinstance(host, str) or host not in hosts:
+        judge.say("dane_unattended, host", f"host {show(host)} is not in the inventory", did_you_mean(host, sorted(hosts), "its hosts are"))
+    elif host == "localhost" or len(host) > 253 or not _TOKEN.fullmatch(host):
+        judge.say("dane_unattended, host", f"the inventory name {show(host)} does not tell the host from others",
+                  "give it a name of its own, of a-z, 0-9, -, _ and .")
+    mail = judge.mail_address("dane_unattended, mail", content.get("mail"))
+    project = content.get("project", "")
+    if not isinstance(project, str) or not (project == "" or re.fullmatch(r"/[ -~]{0,1000}", project)):
+        judge.say("dane_unattended, project", f"{show(project)} is not an absolute path", "name the directory with your inventory on the controller")
+    paths: dict[str, list[str]] = {}
+    for key, default in (("inventory", ["inventory.yml"]), ("files", [])):
+        where = f"dane_unattended, {key}"
+        paths[key] = []
+        for path in judge.items(where, content.get(key, default)):
+            if isinstance(path, str) and len(path) <= 1000 and _INNER_PATH.fullmatch(path):
+                paths[key].append(str.__str__(path))
+            else:
+                judge.say(where, f"{show(path)} is not a plain path inside the project",
+                          "write one such as group_vars/all.yml, of letters, digits, ., _, - and /")
+        paths[key] = judge.distinct(where, paths[key])
+    if content.get("inventory") == []:
+        judge.say("dane_unattended, inventory", "it is empty", "name the files of your inventory, relative to the project")
+    vault = content.get("vault_password_file", "")
+    if not isinstance(vault, str) or not (vault == "" or _PATH.fullmatch(vault)):
+        judge.say("dane_unattended, vault_password_file", f"{show(vault)} is not a plain absolute path", "name a file on the host")
+    sources = []
+    for source in judge.items("dane_unattended, from", content.get("from")):
+        try:
+            if not isinstance(source, str) or not re.fullmatch(r"[0-9A-Fa-f:./]{2,50}", source):
+                raise ValueError
+            sources.append(str(ipaddress.ip_network(str.__str__(source))))
+        except ValueError:
+            judge.say("dane_unattended, from", f"{show(source)} is not an address or a network", "write one such as 198.51.100.5 or 2001:db8::/64")
+    return {"host": host, "mail": "@".join(mail or ()), "interval": judge.integer("dane_unattended, interval", content.get("interval"), 1, SECONDS_MAX, 3600),
+            "project": project, **paths, "vault_password_file": vault, "from": judge.distinct("dane_unattended, from", sources)}
+
+
 # --- what follows from them ------------------------------------------------------------------------------------------
 
 def _judge_mail(judge: _Judge, model: Model) -> None:
@@ -1433,7 +1484,8 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
                   _roll(judge, shared.get("dane_roll"), certificates), _compromised(judge, shared.get("dane_compromised")),
                   _flag(judge, "dane_revoke_now", shared.get("dane_revoke_now")), _flag(judge, "dane_wait", shared.get("dane_wait")),
-                  _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")))
+                  _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")),
+                  _unattended(judge, shared.get("dane_unattended"), hosts))
     _judge_mail(judge, model)
     _judge_forwarding(judge, model)
     _judge_endpoints(judge, model)
@@ -1500,6 +1552,15 @@ def _mail(model: Model, host: str) -> dict[str, Any]:
             "forwards": sorted(start for start, targets in {**model.aliases, **virtual}.items() if {to.partition("@")[2] for to in targets} - ours)}
 
 
+def _unattended_slice(model: Model, host: str) -> dict[str, Any]:
+    """For the host that works unattended, and for those that renew.yml and verify.yml log in to from there."""
+    by = model.unattended.get("host", "")
+    if host == by:
+        return {"unattended": {**copy.deepcopy(model.unattended), "manages_itself": host in model.renewed()}, "unattended_by": ""}
+    reached = host in model.renewed() or host == model.verify["vantage"] != "localhost"
+    return {"unattended": {}, "unattended_by": by if reached else ""}
+
+
 def slice_of(model: Model, host: str) -> dict[str, Any]:
     """What concerns `host`, in the shape of docs/model.md; empty lists for one that has no part in the model."""
     this = model.hosts.get(host, Host(host, [], []))
@@ -1523,6 +1584,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "mail": _mail(model, host),
         "pop3": dict(model.pop3) if any("smtp" in one.services for one in mine) else {},
         "verify": dict(model.verify),
+        **_unattended_slice(model, host),
         "forget": list(model.forget), "roll": list(model.roll), "compromised": list(model.compromised), "revoke_now": model.revoke_now,
         "wait": model.wait,
         "zones": [zone.name for zone in zones],

@@ -82,6 +82,9 @@ def good() -> dict[str, dict[str, Any]]:
         "dane_vantage": "peer.example",
         "dane_redirects": {"g.pyon.example": "https://elsewhere.example/base"},
         "dane_pop3": {"tls": "optional", "password_file": "/etc/pop3-passwords"},
+        "dane_unattended": {"host": "peer.example", "mail": "operator@elsewhere.example", "interval": 600, "project": "/home/kato/my project",
+                            "inventory": ["inventory.yml", "more/hosts"], "files": [".cache/ca.pem"], "vault_password_file": "/root/vault",
+                            "from": ["198.51.100.20", "2001:db8:51::/64"]},
     }
     return {
         "vps.pyon.example": {**shared, "dane_ipv4": ["198.51.100.10"], "dane_ipv6": ["2001:db8:51::10"]},
@@ -518,6 +521,23 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("pop3 key", (("dane_pop3", "tsl"), "none"), ("dane_pop3: there is no key tsl; did you mean tls?",)),
     ("pop3 file", (("dane_pop3", "password_file"), "/etc/a b"), ("dane_pop3, password_file: '/etc/a b' is not a plain absolute path; name a file",)),
     ("pop3 alone", (("dane_pop3",), True), ("dane_pop3: True is not a mapping",)),
+    ("unattended host", (("dane_unattended", "host"), "pear.example"), ("dane_unattended, host: host pear.example is not in the inventory; did you mean",)),
+    ("unattended nowhere", (("dane_unattended",), {"mail": "a@b.example"}), ("dane_unattended, host: host None is not in the inventory; its hosts are",)),
+    ("unattended mail", (("dane_unattended", "mail"), "a@b.example\nBcc: c@d.example"), ("dane_unattended, mail: 'a@b.example\\nBcc: c@d.example' is not a",)),
+    ("unattended without mail", (("dane_unattended", "mail"), None), ("dane_unattended, mail: None is not a mail address",)),
+    ("unattended never", (("dane_unattended", "interval"), 0), ("dane_unattended, interval: 0 is out of range; give a number from 1",)),
+    ("unattended project", (("dane_unattended", "project"), "here"), ("dane_unattended, project: here is not an absolute path; name the directory",)),
+    ("unattended without inventory", (("dane_unattended", "inventory"), []), ("dane_unattended, inventory: it is empty; name the files",)),
+    ("unattended inventory", (("dane_unattended", "inventory"), "hosts"), ("dane_unattended, inventory: hosts is not a list; write [hosts]",)),
+    ("unattended outside", (("dane_unattended", "inventory"), ["../hosts"]), ("inventory: ../hosts is not a plain path inside the project; write one",)),
+    ("unattended outside below", (("dane_unattended", "files"), ["a/../../b"]), ("files: a/../../b is not a plain path inside the project",)),
+    ("unattended absolute", (("dane_unattended", "files"), ["/etc/shadow"]), ("files: /etc/shadow is not a plain path inside the project",)),
+    ("unattended option", (("dane_unattended", "inventory"), ["--become"]), ("inventory: --become is not a plain path inside the project",)),
+    ("unattended unit", (("dane_unattended", "inventory"), ["hosts\nUser=x"]), ("inventory: 'hosts\\nUser=x' is not a plain path inside the project",)),
+    ("unattended vault", (("dane_unattended", "vault_password_file"), "~/vault"), ("vault_password_file: ~/vault is not a plain absolute path; name a file",)),
+    ("unattended from a name", (("dane_unattended", "from"), ["*.example"]), ("dane_unattended, from: *.example is not an address or a network; write",)),
+    ("unattended from no network", (("dane_unattended", "from"), ["198.51.100.20/24"]), ("from: 198.51.100.20/24 is not an address or a network",)),
+    ("unattended key", (("dane_unattended", "email"), "a@b.example"), ("dane_unattended: there is no key email; did you mean mail?",)),
     ("postmaster", (("dane_postmaster",), "alise"), ("dane_postmaster: alise is neither among dane_mailboxes nor root; did you mean alice?",)),
     ("http", (("dane_acme", "directory"), "http://acme.example/dir"),
      ("dane_acme, directory: http://acme.example/dir is not an https URL of plain characters",)),
@@ -623,6 +643,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
                  "virtual_users": {}, "forwards": []},
         "pop3": {},
         "verify": {"vantage": "localhost", "ca": ""},
+        "unattended": {}, "unattended_by": "",
         "forget": [], "roll": [], "compromised": [], "revoke_now": False, "wait": False,
         "zones": ["pyon.example"],
         "wanted": [{
@@ -652,6 +673,27 @@ def test_mail_hosts_have_pop3_where_it_is_asked_for(said: Any, slice_: dict[str,
     model = judge_model(variables)
     assert slice_of(model, "vps.pyon.example")["pop3"] == slice_
     assert slice_of(model, "home.pyon.example")["pop3"] == {}  # receives no mail
+
+
+def test_one_host_works_unattended_and_logs_in_where_the_playbooks_do() -> None:
+    variables = good()
+    variables["ns.elsewhere.example"] = {"dane_ipv4": ["198.51.100.77"]}
+    variables["peer.example"]["dane_zones"]["pyon.example"]["secondaries"] = ["ns.elsewhere.example"]
+    model = judge_model(variables)
+    assert slice_of(model, "peer.example")["unattended"] == {
+        "host": "peer.example", "mail": "operator@elsewhere.example", "interval": 600, "project": "/home/kato/my project",
+        "inventory": ["inventory.yml", "more/hosts"], "files": [".cache/ca.pem"], "vault_password_file": "/root/vault",
+        "from": ["198.51.100.20/32", "2001:db8:51::/64"], "manages_itself": False}  # verify.yml looks from there
+    assert [slice_of(model, host)["unattended_by"] for host in variables] == ["peer.example", "peer.example", "", ""]  # a secondary alone is not logged in to
+    assert [slice_of(model, host)["unattended"] for host in variables if host != "peer.example"] == [{}, {}, {}]
+    put(variables, ("dane_unattended",), {"host": "vps.pyon.example", "mail": "a@b.example"})
+    model = judge_model(variables)
+    assert slice_of(model, "vps.pyon.example")["unattended"] == {
+        "host": "vps.pyon.example", "mail": "a@b.example", "interval": 3600, "project": "", "inventory": ["inventory.yml"], "files": [],
+        "vault_password_file": "", "from": [], "manages_itself": True}
+    assert [slice_of(model, host)["unattended_by"] for host in variables] == ["", "vps.pyon.example", "vps.pyon.example", ""]
+    put(variables, ("dane_vantage",), "localhost")
+    assert [slice_of(judge_model(variables), host)["unattended_by"] for host in ("peer.example", "localhost")] == ["", ""]
 
 
 def test_a_host_without_a_part_gets_empty_lists() -> None:
