@@ -649,6 +649,7 @@ class Endpoint:
     spki: str = ""
     fingerprint: str = ""
     error: str = ""
+    short: bool = False  # the right leaf, but not the chain on disk behind it
 
     def label(self) -> str:
         """What it is called in State.working."""
@@ -656,7 +657,7 @@ class Endpoint:
 
     def right(self) -> bool:
         """It presents what is live."""
-        return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint
+        return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint and not self.short
 
 
 def is_active(unit: str) -> bool:
@@ -695,18 +696,23 @@ class Use:
     def look(self, endpoints: list[Endpoint] | None = None) -> None:
         """Ask the endpoints (all of them by default) what they present."""
         asked = self.endpoints if endpoints is None else endpoints
-        answers = tls_client.probe_many([(one.address, one.service.port, one.service.service, one.service.name) for one in asked],
+        answers = tls_client.probe_many([(one.address, one.service.port, one.service.service, one.service.name, "") for one in asked],
                                         timeout=self.config.probe_timeout, verify=False)
         for one, answer in zip(asked, answers, strict=True):
             one.spki = one.fingerprint = ""
-            one.error = answer.error
+            one.error, one.short = answer.error, False
             if answer.chain and not answer.error:
                 try:
                     leaf = x509.load_certificates(answer.chain[0], f"{one.address} port {one.service.port}")[0]
                     one.spki, one.fingerprint = x509.spki_sha256(leaf), x509.fingerprint(leaf)
                 except DaneError as error:
                     one.error = str(error)
-            if one.fingerprint and not one.right():
+            if one.right():  # sendmail reads its leaf at each connection, and the intermediates when it starts
+                difference = running.differs(running.chain_on_disk(os.path.join(self.config.link(one.found.wanted.name), "fullchain.pem")), list(answer.chain))
+                one.short = bool(difference)
+                if difference:
+                    one.error = f"{one.service.name} at {one.address} port {one.service.port} presents {difference}"
+            elif one.fingerprint:
                 one.error = f"{one.service.name} at {one.address} port {one.service.port} presents the certificate" \
                             f" {one.fingerprint[:16]}..., which is not the live one of {one.found.wanted.name}"
 

@@ -75,14 +75,16 @@ class World:
     active: bool = True
     failed: bool = False
     restarts: int = 0
+    leaf_only: bool = False  # until the next restart
     reload: str = "no"      # "yes", "deaf" where it changes nothing, "refused" where the unit does not like its files
     reloads: int = 0
     forgotten: bool = False
     registered: int = 0
-    issued: dict[str, bytes] = field(default_factory=dict)
+    issued: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     def start(self) -> None:
         """The unit reads what is live."""
+        self.leaf_only = False
         if self.live() == self.loses:
             self.presents = ""
         elif self.takes_new is True or self.takes_new == self.live():
@@ -167,19 +169,19 @@ class World:
         csr = x509.load_csr(Path(self.config.requests, f"{NAME}.csr").read_bytes(), "csr")
         names = csr.extensions.get_extension_for_class(cx509.SubjectAlternativeName).value.get_values_for_type(cx509.DNSName)
         chain = self.change(AUTHORITY.issue(csr.public_key(), tuple(names), self.now - 60, self.life))
-        self.issued[x509.fingerprint(chain[0])] = x509.der(chain[0])
+        self.issued[x509.fingerprint(chain[0])] = tuple(map(x509.der, chain))
         target = base / "certs" / NAME
         target.mkdir(parents=True, exist_ok=True)
         (target / f"fullchain-{self.orders}.pem").write_bytes(x509.pem(chain))
         (target / "fullchain.pem").write_bytes(x509.pem(chain))
         return done()
 
-    def probe_many(self, endpoints: list[tuple[str, int, str, str]], **_options: Any) -> list[tls_client.Presented]:
+    def probe_many(self, endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
         """In place of tls_client.probe_many."""
         found = []
-        for address, port, service, name in endpoints:
+        for address, port, service, name, _family in endpoints:
             if self.presents:
-                found.append(tls_client.Presented(address, port, service, name, chain=(self.issued[self.presents],)))
+                found.append(tls_client.Presented(address, port, service, name, chain=self.issued[self.presents][:1 if self.leaf_only else None]))
             else:
                 found.append(tls_client.Presented(address, port, service, name, error="closed"))
         return found
@@ -554,6 +556,17 @@ def test_a_unit_that_can_is_reloaded_and_loses_no_connection(world: World, reloa
     assert bool(result.warnings) != lives
 
 
+def test_a_unit_that_presents_the_leaf_without_its_intermediates_is_restarted(world: World) -> None:
+    """sendmail after a renewal by another intermediate."""
+    world.run()
+    begin, world.leaf_only = world.restarts, True
+    assert {one["error"] for one in world.run(check=True).report["certificates"][0]["endpoints"]} == {
+        f"{NAME} at {address} port {port} presents the leaf alone, without its intermediates" for address in world.config.addresses for port in (443, 25)}
+    result = world.run(by_timer=True)
+    assert world.restarts > begin and not result.warnings
+    assert {one["error"] for one in result.report["certificates"][0]["endpoints"]} == {""}
+
+
 def test_going_back_is_refused_to_an_expired_certificate(world: World) -> None:
     world.run()
     old = world.live()
@@ -787,7 +800,7 @@ def test_a_version_that_only_ran_does_not_lead_back_to_an_old_key(world: World) 
     key = certificates.read_keys(world.config, NAME)[1]
     chain = AUTHORITY.issue(x509.load_private_key(Path(key.path).read_bytes(), "x").public_key(), (NAME,), START - 60, 80 * DAY)
     other = certificates.store_version(world.config, NAME, chain, key)
-    world.issued[other] = x509.der(chain[0])
+    world.issued[other] = tuple(map(x509.der, chain))
     world.presents, world.loses = other, fingerprint  # what is live was proved long ago, and now it does not work any more
     world.run(by_timer=True)
     assert world.presents == world.live() == other and certificates.read_state(world.config, NAME).previous == other
