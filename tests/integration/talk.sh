@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs on the vps: what the script of the talk does, by its means.  Usage: sh -s begin|order|switch|end ZONE NAME
@@ -34,7 +35,7 @@ publish() {
 }
 
 put_live() {
-    rm -rf $home/"$1"
+    rm -rf "${home:?}/$1"
     cp -rL $home/certs/"$name" $home/"$1"
     ln -sfn $home/"$1" "$live"
     systemctl restart apache2 sendmail
@@ -43,7 +44,8 @@ put_live() {
 case $step in
 begin)
     rm -rf $home
-    mkdir -m 711 -p $home
+    mkdir $home
+    chmod 711 $home
     readlink "$live" >$home/before
     sed -e '/^HOOK/d; /^PRIVATE_KEY/d' -e "s|^BASEDIR=.*|BASEDIR=$home|; s|^LOCKFILE=.*|LOCKFILE=$home/lock|" /etc/dehydrated/config >$home/config
     printf 'PRIVATE_KEY_RENEW=yes\nKEY_ALGO=prime256v1\n' >>$home/config
