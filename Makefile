@@ -6,6 +6,7 @@
 #   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
 #   make rolls      the long form (ten minutes): ten keys roll by renew.yml in the lab, and DANE clients look all the time
+#   make faults     the long form (half an hour): a key rolls in the lab while something is broken, and while runs are killed
 #   make simulate   the long form: every strategy in every simulated world, and a table of what went wrong
 #   make traces     what real NSD and unbound (from PATH) do when records are replaced, recorded for the simulation
 #   make mutants    small faults in the rules of the rollover, one by one: the tests must see each; goes on where it stopped
@@ -33,7 +34,7 @@ export MOLECULE_COMMAND_BORDERS := false
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_CONFIG ANSIBLE_INVENTORY PYTHONPATH
 
-.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills rolls simulate traces mutants bench lock clean
+.PHONY: help setup packages demo demo-down test lint unit simulation sanity molecule integration kills rolls faults simulate traces mutants bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -160,6 +161,9 @@ kills: setup
 
 rolls: setup
 	ROLLS=10 python -m pytest -s tests/integration/test_8_rollover.py
+
+faults: setup
+	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py
 
 # Alone on the machine, or the ratios are those of chance.
 bench: setup

@@ -46,7 +46,7 @@ def exposure(backend: Backend, owners: Iterable[Owner], caches: Policy, validity
     for owner in owners:
         past = _with(owner, chain, validity, now)
         opened = opening(chain, past, caches, scheduled=False)
-        last = now + validity + hold(caches.lost_ttl, caches) if opened.time is None else opened.time
+        last = now + validity + caches.skew + hold(caches.lost_ttl, caches) if opened.time is None else opened.time
         latest = max(latest, last)
         earliest = max(earliest, min(last, _earliest(chain, past, caches, now)))
         held = [rrset for rrset in past.rrsets if rrset.records & burnt or rrset.records == LOST]

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import history
-from .history import Answer, Given, History, Opening, Policy, RRset, Server
-from .rollover import Backend, Chain, Owner, Records
+from .history import Answer, Given, History, Opening, Policy, Records, RRset, Server
+from .rollover import Backend, Chain, Owner
 from .tlsa import TLSA
 
 _THERE = TLSA(3, 1, 0, b"\0")  # stands in the history of an address for: it is given

@@ -35,7 +35,7 @@ def configuration(host: str, *hosts: str) -> dict[str, tuple[list[tuple[str, str
     part = slices(*hosts)[host]
     variables: dict[str, Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text()) | yaml.safe_load((ROLE / "vars/Debian.yml").read_text())
     variables |= {"apache_hosts": part["web"], "apache_challenges": part["challenges"], "__apache_all": [
-        {"name": one["name"], "port": one["port"], "redirect": "", "root": "/var/www", "live": "/live"} for one in part["web"]]}
+        {"name": one["name"], "port": one["port"], "redirect": "", "root": "/var/www", "lives": ["/live"]} for one in part["web"]]}
     text = Templar(DataLoader(), variables=variables).template(trust_as_template((ROLE / "templates/selfhost-dane.conf.j2").read_text()))
     found = {}
     for name, content in re.findall(r"<VirtualHost \*:80>\n    ServerName (\S+)\n(.*?)</VirtualHost>", text, re.DOTALL):

@@ -116,7 +116,7 @@ def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
 
 # --- for how long ---
 
-P = history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=100, lost_expire=100, lost_signature=200)
+P = history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=100, lost_expire=100, lost_signature=200, skew=7)
 NS = ("198.51.100.1", "198.51.100.2")
 TTL, VALIDITY, EXPIRE = 100, 5000, 1000
 HOLD = hold(TTL, P)
@@ -140,18 +140,18 @@ def backend(*burnt: str, keys: tuple[str, ...] = (A, B), live: str = A) -> Backe
 def test_a_clean_key_that_every_cache_knows_may_go_live_at_once() -> None:
     at = 1010 + P.fall_back + HOLD
     one = owner(A, B, before=(A,), gone=True)
-    assert exposure(backend(A), [one], P, VALIDITY, at) == Exposure(at, at, HOLD, VALIDITY)
+    assert exposure(backend(A), [one], P, VALIDITY, at) == Exposure(at, at, HOLD, VALIDITY + P.skew)
     early = exposure(backend(A), [one], P, VALIDITY, at - 1)
     assert early and early.earliest == early.latest == at
 
 
 def test_a_key_that_is_yet_to_be_made_waits_for_servers_and_caches() -> None:
     found = exposure(backend(A, B), [owner(A, B)], P, VALIDITY, 2000)
-    assert found == Exposure(2000 + P.fall_back + HOLD, 2000 + EXPIRE + HOLD, HOLD, VALIDITY)
+    assert found == Exposure(2000 + P.fall_back + HOLD, 2000 + VALIDITY + P.skew + HOLD, HOLD, VALIDITY + P.skew)
 
 
 def test_without_records_nobody_is_refused() -> None:
-    assert exposure(backend(A, B), [Owner("_25._tcp.g.", TTL, History())], P, VALIDITY, 2000) == Exposure(2000, 2000, 0, VALIDITY)
+    assert exposure(backend(A, B), [Owner("_25._tcp.g.", TTL, History())], P, VALIDITY, 2000) == Exposure(2000, 2000, 0, VALIDITY + P.skew)
 
 
 def test_what_servers_have_shown_counts() -> None:
@@ -177,9 +177,10 @@ ZONES = [{"name": "example", "tlsa_ttl": TTL, "soa": {"expire": EXPIRE}, "tlsa_o
 
 
 def full(keys: tuple[str, ...], live: str, created: int = 10) -> dict[str, Any]:
-    return {"host": "vps", "timers": {"renew": True}, "certificates": [{
-        "name": "g", "keys": [{"spki": spki, "created": created + n, "certificate": None} for n, spki in enumerate(keys)],
-        "live": {"fingerprint": D, "spki": live, "not_after": 99, "since": 3, "proven": True},
+    return {"host": "vps", "time": 50, "timers": {"renew": True}, "certificates": [{
+        "name": "g", "algorithm": "ecdsa-p256", "bound": False, "due": "",
+        "keys": [{"spki": spki, "created": created + n, "algorithm": "ecdsa-p256", "certificate": None} for n, spki in enumerate(keys)],
+        "live": {"fingerprint": D, "spki": live, "not_before": 0, "not_after": 99, "since": 3, "deployed": 3, "proven": True},
         "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": "198.51.100.10", "spki": live, "fingerprint": D, "error": ""}]}]}
 
 

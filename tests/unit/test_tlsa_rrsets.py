@@ -17,7 +17,8 @@ from test_records import A, B, C, D, report, zones_of
 from wire_fakes import Signer
 
 POLICY = {"lead": 300, "session": 10, "cache_floor": 5, "cache_hops": 2, "clock_margin": 1, "fall_back": 150, "ns_ttl": 60, "highest_tlsa_ttl": 60,
-          "signature_validity": 5000, "key_lifetime": 10**6, "retire_after": None}
+          "signature_validity": 5000, "signature_skew": 0, "scheme": "3 1 1", "timer_interval": 20, "key_lifetime": 10**6,
+          "retire_after": None}
 REPORTS = {"vps": report(keys=(A, B), live=A), "mx2": report("mx2", keys=(C, D), live=C)}
 
 
@@ -58,7 +59,7 @@ def test_addresses_come_after_the_keys_and_keys_go_after_the_addresses(run: Any)
     assert added["hosts"] == ["g.pyon.example: mx2 is not among its addresses yet: caches may hold TLSA records that its keys do not match; "
                               f"the primary publishes the RRset 3 1 1 {A[:8]}.., 3 1 1 {B[:8]}.."]
     waiting, _asked = run(begin + 20, ("vps", "mx2"), (A, B, C, D), four)
-    assert ", not before 1970-01-" in waiting["hosts"][0] and f"{HOME} may still serve" in waiting["hosts"][0]
+    assert ", not before " in waiting["hosts"][0] and f"{HOME} may still serve" in waiting["hosts"][0]
     run(begin + 170, ("vps", "mx2"), (A, B, C, D), four)
     entered, _asked = run(begin + 1000, ("vps", "mx2"), (A, B, C, D), four)
     assert given(entered) == [four, other, six] and entered["hosts"] == []
