@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Runs on the vps: what the script of the talk does, by its means.  Usage: sh -s begin|order|switch|end ZONE NAME
+# Runs on the vps: what the script of the talk does, by its means.  Usage: sh -s begin|order|switch|end ZONE NAME TTL
 #   begin   a certificate of dehydrated's own, live, and its record (3 0 1) published
 #   order   dehydrated has a new one issued, with a new key
 #   switch  the old and the new record are published, the zone is signed, the services are restarted
 #   end     what was live before is live again
 set -eu
-step=$1 zone=$2 name=$3
+step=$1 zone=$2 name=$3 ttl=$4
 home=/var/lib/talk live=/var/lib/selfhost-dane/live/$name signed=/var/lib/nsd/selfhost-dane/$zone.signed
 
 order() {
@@ -23,7 +23,6 @@ publish() {
     cd "$(mktemp -d)"
     key=$(ls /var/lib/selfhost-dane/zones/"$zone"/key/*.private)
     ldns-read-zone -s "$signed" | grep -v -E "^_(25|443)\._tcp\.$name\..*TLSA" >zone
-    ttl=$(awk '$4 == "MX" {print $2; exit}' zone)
     for port in 25 443; do
         for one in "$@"; do echo "_$port._tcp.$name. $ttl IN TLSA $one" >>zone; done
     done
