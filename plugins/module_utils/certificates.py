@@ -62,6 +62,10 @@ class Wanted:
     algorithm: str = "ecdsa-p256"
     services: list[Service] = field(default_factory=list)
 
+    def family(self) -> str:
+        """ecdsa or rsa."""
+        return self.algorithm.split("-", 1)[0]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -117,6 +121,13 @@ def make_config(arguments: dict[str, Any]) -> Config:
             if service.service not in tls_client.SERVICES or not 0 < service.port < 65536:
                 raise DaneError(f"the certificate {wanted.name} has a service {printable(repr(service.service))} at port {service.port};"
                                 f" the services are {', '.join(tls_client.SERVICES)}, the ports 1 to 65535")
+    presented: dict[tuple[Service, str], str] = {}
+    for wanted in config.certificates:
+        for service in wanted.services:
+            other = presented.setdefault((service, wanted.family()), wanted.name)
+            if other != wanted.name:
+                raise DaneError(f"the certificates {other} and {wanted.name} are both {wanted.family().upper()} for {service.service} of {service.name} at port"
+                                f" {service.port}, where only one of each of {' and '.join(tls_client.FAMILIES)} can be presented; take it from one of them")
     for address in config.addresses:
         zone.address(address, f"the address of {printable(config.host)}:")
     for name, units in config.readers.items():
@@ -131,6 +142,11 @@ def make_config(arguments: dict[str, Any]) -> Config:
         if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
             raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
     return config
+
+
+def paired(config: Config, wanted: Wanted, service: Service) -> bool:
+    """Whether another certificate, of the other family, is presented there for the same name too."""
+    return any(service in other.services for other in config.certificates if other is not wanted)
 
 
 def config_text(config: Config) -> bytes:
@@ -646,6 +662,7 @@ class Endpoint:
     found: Found
     service: Service
     address: str
+    pair: bool = False  # an ECDSA and an RSA certificate are presented there
     spki: str = ""
     fingerprint: str = ""
     error: str = ""
@@ -653,7 +670,13 @@ class Endpoint:
 
     def label(self) -> str:
         """What it is called in State.working."""
-        return f"{self.service.service} {self.service.port} {self.service.name} {self.address}"
+        text = f"{self.service.service} {self.service.port} {self.service.name} {self.address}"
+        return f"{text} {self.found.wanted.name}" if self.pair else text
+
+    def family(self) -> str:
+        """Which of the two certificates is to be asked for: that with a key such as the live one's; "" where there is one."""
+        key = self.found.key(self.found.live.spki) if self.found.live else None
+        return (key.algorithm if key else self.found.wanted.algorithm).split("-", 1)[0] if self.pair else ""
 
     def right(self) -> bool:
         """It presents what is live."""
@@ -683,8 +706,8 @@ class Use:
         self.founds = founds
         self.say = say
         self.now = now
-        self.endpoints = [Endpoint(found, service, address) for found in founds for service in found.wanted.services
-                          for address in config.addresses]
+        self.endpoints = [Endpoint(found, service, address, paired(config, found.wanted, service))
+                          for found in founds for service in found.wanted.services for address in config.addresses]
         self.problems: list[str] = []
 
     def working(self, found: Found) -> list[str]:
@@ -696,7 +719,7 @@ class Use:
     def look(self, endpoints: list[Endpoint] | None = None) -> None:
         """Ask the endpoints (all of them by default) what they present."""
         asked = self.endpoints if endpoints is None else endpoints
-        answers = tls_client.probe_many([(one.address, one.service.port, one.service.service, one.service.name, "") for one in asked],
+        answers = tls_client.probe_many([(one.address, one.service.port, one.service.service, one.service.name, one.family()) for one in asked],
                                         timeout=self.config.probe_timeout, verify=False)
         for one, answer in zip(asked, answers, strict=True):
             one.spki = one.fingerprint = ""
@@ -839,6 +862,7 @@ class Use:
             units += [self.config.units[other.service.service] for other in self.endpoints if other.found is found
                       and other.service.service in self.config.units]
         if undone:
+            _keep_chains(self.config, self.founds, False, self.say)
             self.restart(list(dict.fromkeys(units)), [one for one in self.endpoints if any(one.found is found for found in undone)
                                                       and one.label() in worked])
 
@@ -1002,7 +1026,7 @@ def _lock(config: Config) -> Iterator[None]:
 
 
 def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: bool = True, config_path: str = "",
-        steps: list[dict[str, Any]] | None = None, published: dict[str, list[str]] | None = None,
+        steps: list[dict[str, Any]] | None = None, published: dict[str, list[str]] | None = None, joining: Iterable[str] = (),
         say: Say = lambda line: None, now: int | None = None) -> Result:
     """Take every missing step for all certificates of the host.
 
@@ -1011,6 +1035,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     probe: look at the endpoints, and restart what presents something else than the live certificate.
     config_path: where to leave the arguments for the timer.
     steps: what the playbook wants done to keys, see Step.  published: certificate -> SPKI digests that have TLSA records.
+    joining: certificates that may become live beside another one of the same endpoints, as all caches know their keys.
     Raises DaneError, before anything is changed, for key files that are not as they must be, and for steps that cannot be taken.
     """
     result = Result()
@@ -1035,9 +1060,16 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
                 if not by_timer:
                     raise
                 result.failures.append(str(error))  # the others can still be renewed
+        try:
+            judge_pairs(founds)
+        except DaneError as error:
+            if not by_timer:
+                raise
+            result.failures.append(str(error))
         for found in founds:
             if found.wanted.name in wanted_steps:
                 judge_step(config, found, wanted_steps[found.wanted.name], moment)
+        held = held_back(config, founds, joining)
         result.before = _summary(founds)
         _keep_config(config, config_path, check, act)
         foreseen: dict[str, str] = {}
@@ -1046,9 +1078,10 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         for found in founds:
             wanted_step = wanted_steps.get(found.wanted.name)
             if check:
-                _foresee(config, found, wanted_step, moment, act, foreseen)
+                _foresee(config, found, wanted_step, moment, act, foreseen, found.wanted.name in held)
             else:
-                _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result)
+                _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result, found.wanted.name in held)
+        _keep_chains(config, founds, check, act)
         if use and check:
             use.look()
             for unit in [*use.to_restart(), *use.old_readers()]:
@@ -1064,6 +1097,32 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         result.report = _report(config, founds, use.endpoints if use else [], int(time.time()) if now is None else now)
         result.after = _summary(founds, foreseen, {step.spki for step in wanted_steps.values() if check and step.step == "delete_key"})
     return result
+
+
+def held_back(config: Config, founds: list[Found], joining: Iterable[str]) -> frozenset[str]:
+    """The certificates that have never been live and are to stand beside one that is, but for those of `joining`.
+
+    Peers may know the records of that one alone, and each of them is given either certificate.  Where records stand for
+    certificates all wait for a step that names the certificate: another one that was ordered meanwhile is not known.
+    """
+    live = [found for found in founds if found.live]
+    return frozenset(new.wanted.name for new in founds if new.live is None and not read_state(config, new.wanted.name).since
+                     and (new.wanted.name not in joining or config.bound.get(new.wanted.name))
+                     and any(service in old.wanted.services for old in live for service in new.wanted.services))
+
+
+def judge_pairs(founds: list[Found]) -> None:
+    """A certificate that is to stand beside another one has a key of the other family; else DaneError.
+
+    The model has seen to what is wanted, but the live key may be from before its algorithm was changed.
+    """
+    for new in founds:
+        for old in founds if new.live is None else []:
+            key = old.key(old.live.spki) if old.live else None
+            if (old is not new and key and key.algorithm != old.wanted.algorithm and key.algorithm.split("-", 1)[0] == new.wanted.family()
+                    and any(service in old.wanted.services for service in new.wanted.services)):
+                raise DaneError(f"the live key of {old.wanted.name} is still {key.algorithm}, so {new.wanted.name} with {new.wanted.algorithm} cannot be"
+                                f" presented beside it; have it rolled first (-e dane_roll={old.wanted.name}), and add {new.wanted.name} then")
 
 
 def _one_more(found: Found, step: Step | None) -> bool:
@@ -1122,7 +1181,21 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
         files.write_file(path, text)
 
 
-def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say, foreseen: dict[str, str]) -> None:
+def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> None:
+    """The intermediates of all that is live, in one file, for a server with two certificates that takes them from one place."""
+    if not any(paired(config, found.wanted, service) for found in founds for service in found.wanted.services):
+        return
+    parts = [files.read_file(os.path.join(config.link(found.wanted.name), "chain.pem"), "live chain") for found in founds
+             if found.live and not found.live.problem]
+    path, text = os.path.join(config.directory, "chains.pem"), b"".join(dict.fromkeys(parts))
+    if not parts or (os.path.exists(path) and files.read_file(path, "live chains") == text):
+        return
+    act(f"write {path}" if check else f"wrote {path}")
+    if not check:
+        files.write_file(path, text)
+
+
+def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say, foreseen: dict[str, str], held: bool) -> None:
     name = found.wanted.name
     for fingerprint in expired_versions(config, found, now):
         act(f"{name}: remove the version {fingerprint[:16]}..., which has expired")
@@ -1140,13 +1213,17 @@ def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say
         if found.live and found.live.valid(now):
             return
     reason = why_due(found.live, found.wanted, now)
+    current = found.current()
+    if held and current and deployable(config, found.wanted, current.spki, now):
+        return
     if reason and name not in foreseen and not _for_the_plan(config, found):
         act(f"{name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
-        foreseen[name] = f"a new certificate for {', '.join(found.wanted.names)}"
+        if not held:
+            foreseen[name] = f"a new certificate for {', '.join(found.wanted.names)}"
 
 
 def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None, step: Step | None, now: int, by_timer: bool, act: Say,
-          result: Result) -> None:
+          result: Result, held: bool) -> None:
     """Keys, the step of a roll, and the certificate if it is due.  What goes wrong with it does not keep the others."""
     name = found.wanted.name
     home = config.certificate_directory(name)
@@ -1174,6 +1251,8 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             else:
                 (result.warnings if found.live.valid(now) else result.failures).append(said)
         return
+    if by_timer and held:
+        return
     if by_timer and (found.live is None or not found.live.spki):
         result.failures.append(f"the certificate {name} has no live version, and which key its TLSA records have is known to the playbook"
                                " alone; run the playbook")
@@ -1187,7 +1266,12 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
         key = found.current()
         if key is None:
             raise DaneError(f"the certificate {name} has no key; run again")
+        if held and deployable(config, found.wanted, key.spki, now):
+            return
         fingerprint = _obtain(config, found, key, dehydrated, now, reason, act)
+        if held:
+            act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
+            return
         _switch(config, found, fingerprint, use, max(now, int(time.time())), act)  # with the same key, or it is refused
     except DaneError as error:
         state = read_state(config, name)

@@ -329,7 +329,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
         entries[zone["name"]] = _entry(after, mine, servers[zone["name"]])
     new = {**record, "zones": {**record["zones"], **entries}, "reports": remembered, "compromised": compromised,
            "asked": {host: names for host, names in asked.items() if names}}
-    return new, Plan(rrsets, made.steps), notes
+    return new, Plan(rrsets, made.steps, made.held), notes
 
 
 def _entry(past: Mapping[str, History], names: Mapping[str, reach.Name], servers: Sequence[history.Server]) -> Json:

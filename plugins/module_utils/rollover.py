@@ -154,6 +154,10 @@ class Backend:
         """The key of the live certificate."""
         return next((key for key in self.keys if key.spki == self.live), None)
 
+    def clean(self) -> tuple[Key, ...]:
+        """The keys that nobody else has, as far as is known."""
+        return tuple(key for key in self.keys if not key.compromised)
+
     def later(self) -> tuple[Key, ...]:
         """The keys that may follow the current one, first the one that is to."""
         current = self.current()
@@ -233,10 +237,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The RRset of each owner, and the step of each (host, certificate)."""
+    """The RRset of each owner, the step of each (host, certificate), and those that are not to become live yet."""
 
     rrsets: dict[str, RRset]
     steps: dict[tuple[str, str], Step]
+    held: tuple[tuple[str, str], ...] = ()
 
 
 def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now: int, asked: frozenset[tuple[str, str]] = frozenset(),
@@ -251,9 +256,25 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
     known = frozenset(record for one in backends for record in one.records())
     strangers = frozenset(record for owner in owners for rrset in owner.history.rrsets for record in rrset.records
                           if not record.selector and record not in known)
+    joins = {(one.host, one.certificate): joining(one, owners, backends, rules) for one in backends}
     steps = {(one.host, one.certificate): _step(one, [owner for owner in owners if owner.name in one.owners], rrsets, strangers, rules, now,
-                                                (one.host, one.certificate) in asked, revoke_now) for one in backends}
-    return Plan(rrsets, steps)
+                                                (one.host, one.certificate) in asked, revoke_now, joins[one.host, one.certificate]) for one in backends}
+    return Plan(rrsets, steps, tuple(name for name, found in joins.items() if found and not found.is_open(now)))
+
+
+def joining(backend: Backend, owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules) -> Opening | None:
+    """When a certificate that has never been live may be presented beside another one of its host (RSA beside ECDSA).
+
+    Until then peers may know the records of that one alone.  None where it does not have to wait, as where nothing is published yet.
+    """
+    shared = {name for one in backends if one.host == backend.host and one is not backend for name in one.owners}
+    known = [owner for owner in owners if owner.name in shared and owner.name in backend.owners and owner.published()]
+    if backend.live or not known:
+        return None
+    first = next(iter(backend.clean()), None)
+    if first is None:
+        return Opening(None)
+    return _latest(opening(Chain(first.spki, first.certificate).records(), owner.history, rules.caches) for owner in known)
 
 
 # --- what is published ---
@@ -309,7 +330,7 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
     kept = backend.records() & published
     live = backend.chain().records() if backend.live else frozenset()
     if not backend.heard or current is None:
-        return kept | live
+        return kept | live | (_joining(backend, kept, bound) if backend.heard and not backend.live else frozenset())
     following = frozenset(record for chain in backend.following(bound) for record in chain.records())
     if backend.unsure():
         return kept | live | following         # an endpoint that was not seen may present any of its keys
@@ -321,6 +342,13 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
         now >= backend.since + stays if key.created < current.created else bound)}
     certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
     return (kept - ((keys | certificates) - presented)) | live | following
+
+
+def _joining(backend: Backend, kept: Records, bound: bool) -> Records:
+    """The records of a certificate that joins others, besides those that are `kept`; of a renewed one where they stand for certificates."""
+    if kept and not bound:
+        return frozenset()
+    return frozenset(record for key in backend.clean()[:2] if key.certificate or not bound for record in Chain(key.spki, key.certificate).records())
 
 
 def _not_ready(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
@@ -382,11 +410,18 @@ def bound(owners: Iterable[Owner], rules: Rules) -> bool | None:
 
 
 def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], strangers: Records, rules: Rules, now: int, asked: bool,
-          revoke_now: bool) -> Step:
-    """The step of one certificate of one host."""
+          revoke_now: bool, joins: Opening | None) -> Step:
+    """The step of one certificate of one host; `joins` is when it may first be presented beside another one, if it is to be."""
     current, later = backend.current(), backend.later()
     if not backend.heard:
         return Step("wait", "the host has not reported in this run, and nothing of it changes")
+    if joins and not joins.is_open(now):
+        return Step("wait", "it joins another certificate of its host, and caches may hold records that it does not match",
+                    held_by=joins.waits_for, not_before=joins.time)
+    first = backend.clean()[:1] if joins and bound(owners, rules) else ()
+    if first and first[0].certificate and not any(owner.trouble for owner in owners):
+        return Step("deploy", "it joins another certificate of its host, and no cache holds records that it does not match", first[0].spki,
+                    first[0].certificate)
     if current is None:
         return Step("wait", "it has no live certificate with a key of its own disk; the next run orders one, or says what is wrong")
     trouble = tuple(dict.fromkeys(owner.trouble for owner in owners if owner.trouble))

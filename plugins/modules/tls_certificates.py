@@ -163,8 +163,16 @@ options:
       - Of a certificate that is not named here it is what an earlier run was told, in O(config_path); else it is not so.
     type: dict
     default: {}
+  joining:
+    description:
+      - Certificates that may become live beside another one of the same name and port, as RSA does beside ECDSA.
+      - One that has never been live is ordered and kept until it is named here, or by one of O(steps) if it is O(bound), while the other one
+        is live. Peers may know the records of that one alone, and are given either.
+    type: list
+    elements: str
+    default: []
   config_path:
-    description: Where to leave these arguments (all but this one, O(probe), O(steps) and O(published)) for the timer; nowhere when empty.
+    description: Where to leave these arguments (all but this one, O(probe), O(steps), O(published) and O(joining)) for the timer; nowhere when empty.
     type: path
     default: /etc/selfhost-dane/certificates.json
 """
@@ -295,12 +303,13 @@ def main() -> None:
             "steps": {"type": "list", "elements": "dict", "default": [], "options": step},
             "published": {"type": "dict", "default": {}},
             "bound": {"type": "dict", "default": {}},
+            "joining": {"type": "list", "elements": "str", "default": []},
             "config_path": {"type": "path", "default": CONFIG},
         },
         supports_check_mode=True,
     )
     arguments = dict(module.params)
-    own = {name: arguments.pop(name) for name in ("probe", "config_path", "steps", "published")}
+    own = {name: arguments.pop(name) for name in ("probe", "config_path", "steps", "published", "joining")}
     try:
         config = make_config(arguments)
         result = run(config, check=module.check_mode, **own, say=module.log)

@@ -203,6 +203,22 @@ bound:
       description: Whether it is so.
       type: bool
       sample: false
+held:
+  description:
+    - The certificates that are not to become live yet, as they join another one of their host at the same name and port, and caches may
+      hold records of that one alone.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: g-rsa
 hosts:
   description: Hosts that are not yet, or no more, behind a name, and what that waits for.
   returned: success
@@ -337,6 +353,7 @@ def main() -> None:
                    for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
+        held=[{"host": host, "certificate": certificate} for host, certificate in done.plan.held],
         hosts=[sentence(note, done.ahead) for note in done.notes],
         exposures=[{"host": host, "certificate": certificate, "earliest": one.earliest + done.ahead, "latest": one.latest + done.ahead,
                     "cached": one.cached, "signed": one.signed}

@@ -12,7 +12,6 @@ from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Back
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from fleet import EXPIRE, RULES, VALIDITY, Fleet, Host, issuer_record
 
-NAME = "pyon.example"                          # of each host's certificate
 RUN = 120                                      # seconds that a run takes at the most
 
 # All that plan() has said to anybody: the kinds of steps, and the sentences.
@@ -75,9 +74,12 @@ class Controller:
             if bound is not None and host.bound != bound:
                 yield f"tell {host.name} what its timer may do"
                 host.bound = bound
+            if host.joins and not fleet.lasts(host):
+                yield f"order for {host.name}, which is not to be live yet"
+                fleet.keep(host)
         for host in reachable:
             for endpoint in host.endpoints:
-                if endpoint.presents != host.live:
+                if endpoint.presents != host.live and not host.joins:
                     yield f"restart {endpoint.address} of {host.name}"
                     fleet.restart(host, endpoint)
         now, ticked, trouble = self.clock()
@@ -85,7 +87,7 @@ class Controller:
         yield "write what was seen"
         self.write(record)
         owners, backends = self.owners(record, trouble), self.backends(record)
-        asked = frozenset((host.name, NAME) for host in fleet.hosts if host.asked)
+        asked = frozenset(host.where() for host in fleet.hosts if host.asked)
         plan = self.decide(owners, backends, now, asked)
         for owner in owners:
             wanted = plan.rrsets[owner.name].records
@@ -96,7 +98,12 @@ class Controller:
                 yield f"publish {owner.name}"
                 self.publish(owner, wanted)
         for host in reachable:
-            yield from self.carry_out(host, plan.steps[host.name, NAME])
+            step, kept = plan.steps[host.where()], host.keys[0].certificate
+            if not host.joins:
+                yield from self.carry_out(host, step)
+            elif kept and (step.fingerprint == kept.fingerprint if host.bound else host.where() not in plan.held and fleet.has_records(host)):
+                yield f"switch {host.name} on"
+                fleet.join(host)
 
     def look(self, now: int) -> Record:
         """The record after a look at the primary, at all name servers, and at the hosts."""
@@ -143,7 +150,7 @@ class Controller:
     def backends(self, record: Record) -> list[Backend]:
         fleet, found = self.fleet, []
         for host in fleet.hosts:
-            backend = record.heard.get(host.name, Backend(host.name, NAME, host.owners, False))
+            backend = record.heard.get(host.name, Backend(*host.where(), host.owners, False))
             keys = tuple(replace(key, compromised=key.spki in fleet.compromised) for key in backend.keys)
             found.append(replace(backend, keys=keys, heard=backend.heard and fleet.now >= host.unheard_until))
         return found
@@ -198,7 +205,7 @@ class Controller:
         """Whether its timer must leave renewals to the controller, as far as the record says."""
         whole = self.disk.generation > 0
         histories = [self.disk.histories.get(owner) if whole else None for owner in host.owners]
-        return rollover.bound([Owner(NAME, 0, known or history.lost(History(), self.rules.caches, 0)) for known in histories], self.wanted())
+        return rollover.bound([Owner("", 0, known or history.lost(History(), self.rules.caches, 0)) for known in histories], self.wanted())
 
     def addresses(self) -> list[str]:
         """The name servers as parent and zone name them."""
@@ -249,9 +256,9 @@ class Script(Controller):
 
     def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
         plan = super().decide(owners, backends, now, asked)
-        due = [one for one in backends if (one.host, NAME) in asked or now >= one.since + RULES.key_lifetime]  # type: ignore[operator]
+        due = [one for one in backends if (one.host, one.certificate) in asked or now >= one.since + RULES.key_lifetime]  # type: ignore[operator]
         others = [one for one in backends if one not in due]
-        steps = {(one.host, NAME): at_once(plan.steps[one.host, NAME], one, now, (one.host, NAME) in asked) for one in backends}
+        steps = {name: at_once(plan.steps[name], one, now, name in asked) for one in backends for name in [(one.host, one.certificate)]}
         return Plan(without_later(plan, others), steps)
 
 
@@ -310,7 +317,7 @@ class SwitchFirst(Controller):
     def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
         plan = super().decide(owners, backends, now, asked)
         rrsets = without_later(plan, backends)
-        steps = {(one.host, NAME): at_once(plan.steps[one.host, NAME], one, now, (one.host, NAME) in asked) for one in backends}
+        steps = {name: at_once(plan.steps[name], one, now, name in asked) for one in backends for name in [(one.host, one.certificate)]}
         return Plan(rrsets, steps)
 
 
@@ -384,7 +391,7 @@ class ScriptCertificates(Controller):
         for one in backends:
             current = one.current()
             if current and one.due:
-                steps[one.host, NAME] = Step("deploy" if current.certificate else "order", "now", current.spki, current.certificate)
+                steps[one.host, one.certificate] = Step("deploy" if current.certificate else "order", "now", current.spki, current.certificate)
         return Plan(plan.rrsets, steps)
 
 
@@ -400,6 +407,13 @@ class FreeAtOnce(Controller):
 
     def bound(self, host: Host) -> bool | None:
         return self.wanted().certificates()
+
+
+class BothAtOnce(Controller):
+    """15. A certificate that joins another one at an endpoint is presented as soon as its keys are published."""
+
+    def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
+        return replace(super().decide(owners, backends, now, asked), held=())
 
 
 BAD: dict[str, type[Controller]] = {
@@ -419,4 +433,5 @@ BAD: dict[str, type[Controller]] = {
     "1 the script, 3 0 1": ScriptCertificates,
     "13 own timers": OwnTimers,
     "14 free at once": FreeAtOnce,
+    "15 both at once": BothAtOnce,
 }

@@ -72,6 +72,7 @@ class Troubles:
     algorithm: float = 0.0     # the operator wants keys of another algorithm
     lifetime: int = 1200       # of certificates, seconds; they are renewed when a third is left
     key_lifetime: int | None = 900
+    join: int = 0              # when each host gets another certificate at its endpoints, as RSA beside ECDSA
 
 
 @dataclass
@@ -114,7 +115,7 @@ FOREIGN = (Key("f" * 64, 0, 0), Certificate("f" * 63 + "e", 0, 10**9))  # of a p
 
 @dataclass
 class Host:
-    """A host with one certificate.  Its live link, keys and endpoints are what a crash leaves."""
+    """A certificate of a host.  Its live link, keys and endpoints are what a crash leaves."""
 
     name: str
     owners: tuple[str, ...]
@@ -134,6 +135,12 @@ class Host:
     due: int = 0               # seconds in which the certificate was due and nothing that the host cannot help stood in its way
     waited: int = 0            # seconds in which a roll was due and nothing that it cannot help stood in its way
     asked: bool = False
+    machine: str = ""          # the host, if it has another certificate too, which is presented at the same endpoints
+    joins: bool = False        # it has never been live
+
+    def where(self) -> tuple[str, str]:
+        """The host and the certificate, as plan() calls them."""
+        return (self.machine, "rsa") if self.machine else (self.name, "ecdsa")
 
 
 @dataclass
@@ -248,6 +255,41 @@ class Fleet:
         created = max([created, *(key.created + 1 for key in host.keys)])  # as certificates.py names them, whatever the clock says
         return Key(f"{int(host.name[-1]) + 1:02x}{number:06x}".ljust(64, "0"), number, created, self.algorithm)
 
+    def _beside(self, number: int, other: Host) -> Host:
+        """Another certificate of the same host at its endpoints, of which nobody knows yet."""
+        never = 10**9
+        host = Host(f"host{number}", other.owners, [Endpoint(one.owner, one.address, None, never) for one in other.endpoints], [], other.live,
+                    live_from=never, timer_from=never, machine=other.name, joins=True)
+        host.keys += [self._key(host, self.now), self._key(host, self.now)]
+        host.live = (host.keys[0], Certificate("", 0, 0))
+        return host
+
+    def lasts(self, host: Host) -> bool:
+        """Whether it has a certificate, which joins another one, and it is not to be renewed yet."""
+        kept = host.keys[0].certificate
+        return kept is not None and kept.not_after - self.now > self.third
+
+    def keep(self, host: Host) -> None:
+        """A certificate is ordered that is not to be live yet."""
+        host.keys[0].certificate = self.order(host.keys[0]) or host.keys[0].certificate
+
+    def has_records(self, host: Host) -> bool:
+        """Whether some are published of what it has."""
+        assert self.world.primary and host.keys[0].certificate
+        records = Chain(host.keys[0].spki, host.keys[0].certificate.fingerprint).records()
+        return any(not records.isdisjoint(self.world.primary.rrsets[owner][0]) for owner in host.owners)
+
+    def join(self, host: Host) -> None:
+        """It becomes live, and its services present it to those who ask for it."""
+        assert host.keys[0].certificate
+        self.counts["joined"] += 1
+        host.live, host.keys[0].certificate = (host.keys[0], host.keys[0].certificate), None
+        host.joins, host.proven = False, False
+        host.since = host.deployed = host.live_from = host.timer_from = self.now
+        for endpoint in host.endpoints:
+            endpoint.down_until = self.now
+            self.restart(host, endpoint)
+
     # --- what hosts do ---
 
     def make_key(self, host: Host) -> None:
@@ -351,7 +393,7 @@ class Fleet:
                                            endpoint.presents[1].fingerprint if endpoint.presents and not lost else ""))
         chains = [Chain(key.spki, key.certificate) for key in keys if key.certificate]
         chains += [Chain(host.live[0].spki, live.fingerprint)] if self.now >= host.live_from else []
-        return rollover.Backend(host.name, "pyon.example", host.owners, True, tuple(keys),
+        return rollover.Backend(*host.where(), host.owners, True, tuple(keys),
                                 host.live[0].spki if self.now >= host.live_from else "", host.since, self.now >= host.timer_from,
                                 tuple(one for one in seen if one.owner not in unseen), host.proven, live.fingerprint, host.deployed, self.troubles.lifetime,
                                 live.not_after, live.not_after - self.now < self.third, host.bound, tuple(dict.fromkeys(chains)))
@@ -362,6 +404,8 @@ class Fleet:
         """One second passes, with all that goes wrong in it."""
         self.world.second()
         now, chance, troubles = self.now, self.rng.random, self.troubles
+        if troubles.join and now == troubles.join:
+            self.hosts += [self._beside(number, host) for number, host in enumerate(self.hosts, len(self.hosts))]
         if chance() < troubles.ca_down:
             self.ca_up_from = now + self.rng.randint(1, troubles.ca_down_seconds)
         if chance() < troubles.bogus:

@@ -46,7 +46,9 @@ def test_what_should_go_wrong_in_the_worlds_did() -> None:
                           "first publication": ["first publications"], "calm": ["deleted keys", "renewals"],
                           "certificates": ["rolls", "renewals by the plan", "left to the controller"], "kept keys": ["renewals by the plan"],
                           "certificates, first": ["first publications"], "certificates, all": ["emergencies"],
-                          "changing schemes": ["to 3 0 1", "to 3 1 1", "renewals", "renewals by the plan"]}.items():
+                          "changing schemes": ["to 3 0 1", "to 3 1 1", "renewals", "renewals by the plan"],
+                          "pairs": ["joined", "rolls"], "pairs, certificates": ["joined", "renewals by the plan"],
+                          "pairs, schemes": ["joined", "to 3 0 1"]}.items():
         for count in counts:
             assert any(ours(world, seed).counts[count] for seed in range(SEEDS)), count
     assert any(ours("emergencies", seed).exposed for seed in range(SEEDS)), "an emergency costs something"

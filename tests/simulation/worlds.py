@@ -27,6 +27,9 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "clocks": (Faults(), Troubles(jump=0.005, reboot=0.005, ask=0.005), 0),
     "crashes": (Faults(restart=0.001), Troubles(crash=0.15, cut_short=0.3, stop=0.02, drift=0.2, ask=0.003), 0),
     "several backends": (Faults(), Troubles(unheard=0.002, ask=0.002), 3),
+    "pairs": (Faults(lag_seconds=60, restart=0.001), Troubles(join=700, unheard=0.001, probe_loss=0.05, ask=0.001, crash=0.02), 2),
+    "pairs, certificates": (Faults(lag_seconds=60), Troubles(**CERTIFICATES, join=700, unheard=0.0005, probe_loss=0.05, ask=0.0003, crash=0.02), 2),  # type: ignore[arg-type]
+    "pairs, schemes": (Faults(lag_seconds=60), Troubles(lifetime=5400, key_lifetime=None, join=900, change=0.0005, unheard=0.0005, crash=0.03), 2),
     "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),
     "foreign certificates": (Faults(), Troubles(foreign=0.002, probe_loss=0.1, ask=0.002), 0),
     "emergencies": (Faults(silence=0.001, restart=0.002), Troubles(compromise=0.001, both=0.3, revoke_now=0.3), 0),
@@ -67,6 +70,7 @@ BITES = {
     "1 the script, 3 0 1": ("certificates", 1),
     "13 own timers": ("certificates", 1),
     "14 free at once": ("changing schemes", 1),
+    "15 both at once": ("pairs", 1),
 }
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -55,7 +56,7 @@ class Authority:
         return [self._sign("leaf", public, "Intermediate", self.key, start, life, False, names), self.intermediate]
 
 
-AUTHORITY = Authority()
+AUTHORITY, ANOTHER = Authority(), Authority()  # the other certificate of a pair has another intermediate
 
 
 @dataclass
@@ -158,7 +159,9 @@ class World:
             else:
                 (base / "key").write_text("account")
             return done()
-        assert arguments == ["--cron", "--force", "--domain", " ".join(self.config.certificates[0].names), "--alias", NAME]
+        alias = arguments[-1]
+        wanted = next(one for one in self.config.certificates if one.name == alias)
+        assert arguments == ["--cron", "--force", "--domain", " ".join(wanted.names), "--alias", alias]
         if (base / "lock").exists():
             return done(1, "", f"ERROR: Lock file '{base}/lock' present, aborting.\n")
         if self.forgotten:
@@ -166,11 +169,11 @@ class World:
         if self.refuse:
             return done(1, " + Requesting new certificate order from CA...\n", self.refuse)
         self.orders += 1
-        csr = x509.load_csr(Path(self.config.requests, f"{NAME}.csr").read_bytes(), "csr")
+        csr = x509.load_csr(Path(self.config.requests, f"{alias}.csr").read_bytes(), "csr")
         names = csr.extensions.get_extension_for_class(cx509.SubjectAlternativeName).value.get_values_for_type(cx509.DNSName)
-        chain = self.change(AUTHORITY.issue(csr.public_key(), tuple(names), self.now - 60, self.life))
+        chain = self.change((AUTHORITY if alias == NAME else ANOTHER).issue(csr.public_key(), tuple(names), self.now - 60, self.life))
         self.issued[x509.fingerprint(chain[0])] = tuple(map(x509.der, chain))
-        target = base / "certs" / NAME
+        target = base / "certs" / alias
         target.mkdir(parents=True, exist_ok=True)
         (target / f"fullchain-{self.orders}.pem").write_bytes(x509.pem(chain))
         (target / "fullchain.pem").write_bytes(x509.pem(chain))
@@ -179,8 +182,8 @@ class World:
     def probe_many(self, endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
         """In place of tls_client.probe_many."""
         found = []
-        for address, port, service, name, _family in endpoints:
-            if self.presents:
+        for address, port, service, name, family in endpoints:
+            if self.presents and not family:
                 found.append(tls_client.Presented(address, port, service, name, chain=self.issued[self.presents][:1 if self.leaf_only else None]))
             else:
                 found.append(tls_client.Presented(address, port, service, name, error="closed"))
@@ -1242,3 +1245,200 @@ def test_last_words_are_the_errors_and_what_the_ca_said() -> None:
     assert certificates.last_words(said) == "+ ERROR: An error occurred while sending post-request (Status 403) / no?pe"
     assert certificates.last_words("") == "it said nothing"
     assert len(certificates.last_words("error " * 1000)) <= 600
+
+
+# An ECDSA and an RSA certificate at one endpoint
+
+OTHER = "g-rsa"
+
+
+class Pair(World):
+    """Its services present what is live of the one family or of the other, as the client asks."""
+
+    def live_of(self, name: str) -> str:
+        link = self.config.link(name)
+        return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
+
+    def start(self) -> None:
+        self.shown = {family: self.live_of(name) for family, name in (("ecdsa", NAME), ("rsa", OTHER))}
+        self.presents = self.shown["ecdsa"]
+
+    def probe_many(self, endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
+        found = []
+        for address, port, service, name, family in endpoints:
+            shown = getattr(self, "shown", {}).get(family or "ecdsa", "")
+            found.append(tls_client.Presented(address, port, service, name, chain=self.issued[shown] if shown else (),
+                                              error="" if shown else "no such certificate"))
+        return found
+
+    def report(self, **options: Any) -> dict[str, Any]:
+        """Of the RSA certificate, after a run in which all went well."""
+        result = self.run(**options)
+        assert not result.warnings and not result.failures
+        return next(one for one in result.report["certificates"] if one["name"] == OTHER)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(name="pair")
+def fixture_pair(world: World, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    ecdsa = world.config.certificates[0]
+    pair = Pair(world.root, replace(world.config, certificates=[ecdsa, replace(ecdsa, name=OTHER, algorithm="rsa-2048")]))
+    monkeypatch.setattr(process, "run", pair.process)
+    monkeypatch.setattr(tls_client, "probe_many", pair.probe_many)
+    return pair
+
+
+def test_both_of_a_pair_are_live_at_once_where_neither_was(pair: Pair) -> None:
+    report = pair.report()
+    assert report["live"]["fingerprint"] == pair.shown["rsa"] != pair.shown["ecdsa"]
+    assert [(one["fingerprint"], one["error"]) for one in report["endpoints"]] == [(pair.shown["rsa"], "")] * 4
+    assert [key["algorithm"] for key in report["keys"]] == ["rsa-2048"] * 2
+    chains = Path(pair.config.directory, "chains.pem").read_bytes()
+    assert chains == x509.pem([AUTHORITY.intermediate, ANOTHER.intermediate])
+    before, restarts = snapshot(pair.root), pair.restarts
+    assert not pair.run().changed and not pair.run(by_timer=True).failures
+    assert snapshot(pair.root) == before and pair.restarts == restarts
+
+
+def test_a_single_certificate_has_no_file_of_chains(world: World) -> None:
+    world.run()
+    assert not os.path.exists(os.path.join(world.config.directory, "chains.pem"))
+
+
+def test_the_file_of_chains_follows_a_renewal_before_the_service_is_restarted(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.run()
+    fresh = Authority()
+    monkeypatch.setattr(sys.modules[__name__], "ANOTHER", fresh)
+    pair.now += 61 * DAY
+    seen: list[bytes] = []
+    start = pair.start
+
+    def start_with() -> None:
+        seen.append(Path(pair.config.directory, "chains.pem").read_bytes())
+        start()
+
+    monkeypatch.setattr(pair, "start", start_with)
+    result = pair.run(by_timer=True)
+    assert not result.failures and not result.warnings
+    assert set(seen) == {x509.pem([AUTHORITY.intermediate, fresh.intermediate])}
+
+
+def test_one_that_joins_is_kept_until_it_is_permitted(pair: Pair) -> None:
+    both = pair.config
+    pair.config = replace(both, certificates=both.certificates[:1])
+    pair.run()
+    live = pair.live()
+    pair.config = both
+    dry = pair.run(check=True)
+    assert f"{OTHER}: order a certificate for {NAME}, as it has no live certificate" in dry.actions and "a new certificate" not in dry.after
+    report = pair.report()
+    assert report["live"] is None and pair.live_of(OTHER) == "" and pair.orders == 2
+    assert [bool(key["certificate"]) for key in report["keys"]] == [True, False]
+    before = snapshot(pair.root)
+    again = pair.run()
+    assert not again.changed and not again.warnings and not pair.run(check=True).changed
+    timer = pair.run(by_timer=True)
+    assert not timer.failures and not timer.warnings
+    assert snapshot(pair.root) == before and pair.live_of(OTHER) == "" and pair.orders == 2
+    report = pair.report(joining=[OTHER], published={OTHER: [key["spki"] for key in report["keys"]]})
+    assert report["live"]["spki"] == report["keys"][0]["spki"] and pair.orders == 2 and pair.live() == live
+    assert {one["error"] for one in report["endpoints"]} == {""}
+
+
+def test_where_records_stand_for_certificates_one_joins_by_a_step_that_names_it(pair: Pair) -> None:
+    both = replace(pair.config, bound={OTHER: True})
+    pair.config = replace(both, certificates=both.certificates[:1], bound={})
+    pair.run()
+    pair.config = both
+    pair.report()
+    pair.now += 61 * DAY                       # a third or less of its life is left, and others are ordered
+    for _run in range(2):
+        report = pair.report(joining=[OTHER])
+        assert report["live"] is None and pair.orders == 4
+    key = report["keys"][0]
+    step = {"certificate": OTHER, "step": "deploy", "spki": key["spki"], "fingerprint": key["certificate"]["fingerprint"]}
+    assert pair.report(steps=[step])["live"]["fingerprint"] == key["certificate"]["fingerprint"] == pair.shown["rsa"] and pair.orders == 4
+
+
+def test_what_joined_and_lost_its_link_does_not_wait_again(pair: Pair) -> None:
+    pair.run()
+    os.unlink(pair.config.link(OTHER))
+    [failure] = pair.run(by_timer=True).failures
+    assert "g-rsa has no live version" in failure
+    assert pair.report()["live"]["fingerprint"] == pair.shown["rsa"]
+
+
+def test_of_a_pair_one_rolls_and_the_other_stays(pair: Pair) -> None:
+    report = pair.report()
+    live, spki = pair.live(), report["keys"][1]["spki"]
+    report = pair.report(steps=[{"certificate": OTHER, "step": "order", "spki": spki}])
+    step = {"certificate": OTHER, "step": "deploy", "spki": spki, "fingerprint": report["keys"][1]["certificate"]["fingerprint"]}
+    report = pair.report(steps=[step])
+    assert (report["live"]["spki"], report["live"]["proven"], pair.live()) == (spki, True, live)
+    assert {one["spki"] for one in report["endpoints"]} == {spki}
+
+
+def test_the_other_one_is_no_witness_for_what_is_not_presented(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = pair.report()
+    old, spki, live = pair.live_of(OTHER), report["keys"][1]["spki"], pair.live()
+    chains = Path(pair.config.directory, "chains.pem")
+    before = chains.read_bytes()
+    monkeypatch.setattr(sys.modules[__name__], "ANOTHER", Authority())
+    report = pair.report(steps=[{"certificate": OTHER, "step": "order", "spki": spki}])
+    new = report["keys"][1]["certificate"]["fingerprint"]
+    start = pair.start
+
+    def start_without() -> None:
+        start()
+        if pair.shown["rsa"] == new:
+            pair.shown["rsa"] = ""
+
+    monkeypatch.setattr(pair, "start", start_without)
+    result = pair.run(steps=[{"certificate": OTHER, "step": "deploy", "spki": spki, "fingerprint": new}])
+    assert len(result.warnings) == 1 and "the certificate before" in result.warnings[0] and "is live again" in result.warnings[0]
+    assert (pair.live_of(OTHER), pair.live()) == (old, live) and pair.shown == {"ecdsa": live, "rsa": old}
+    assert chains.read_bytes() == before
+
+
+def test_what_was_not_presented_is_not_missed_because_the_other_one_was(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while sendmail is not told yet that there are two."""
+    start = pair.start
+
+    def start_without() -> None:
+        start()
+        pair.shown["rsa"] = ""
+
+    monkeypatch.setattr(pair, "start", start_without)
+    pair.run()
+    before = pair.live(), pair.live_of(OTHER)
+    pair.now += 61 * DAY
+    result = pair.run(by_timer=True)
+    assert not result.warnings and not result.failures
+    assert pair.live() == pair.shown["ecdsa"] != before[0] and pair.live_of(OTHER) != before[1]
+
+
+def test_each_is_asked_for_by_the_key_that_is_live(pair: Pair) -> None:
+    """Not by the algorithm that is wanted of the next one."""
+    pair.run()
+    ecdsa, rsa = pair.config.certificates
+    pair.config = replace(pair.config, certificates=[replace(ecdsa, algorithm="rsa-2048"), replace(rsa, algorithm="ecdsa-p256")])
+    assert {one["error"] for item in pair.run().report["certificates"] for one in item["endpoints"]} == {""}
+
+
+def test_one_does_not_join_a_live_one_of_its_own_family(pair: Pair) -> None:
+    ecdsa = pair.config.certificates[0]
+    pair.config = replace(pair.config, certificates=[ecdsa])
+    pair.run()
+    pair.config = replace(pair.config, certificates=[replace(ecdsa, algorithm="rsa-2048"), replace(ecdsa, name="g-ec")])
+    before = snapshot(pair.root)
+    with pytest.raises(DaneError, match="live key of g.pyon.example is still ecdsa-p256, so g-ec with ecdsa-p256 cannot be presented beside it"):
+        pair.run()
+    assert snapshot(pair.root) == before
+    assert "still ecdsa-p256" in pair.run(by_timer=True).failures[0]
+
+
+def test_two_of_one_family_at_an_endpoint_are_refused(pair: Pair) -> None:
+    arguments = json.loads(certificates.config_text(pair.config))
+    assert certificates.make_config(arguments) == pair.config
+    arguments["certificates"][0]["algorithm"] = "rsa-4096"
+    with pytest.raises(DaneError, match="g.pyon.example and g-rsa are both RSA for smtp of g.pyon.example at port 25"):
+        certificates.make_config(arguments)

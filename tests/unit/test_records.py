@@ -478,3 +478,23 @@ def test_a_server_that_was_removed_is_remembered_for_as_long_as_any_owner_or_nam
     path.write_text(json.dumps(record))
     look(1, NS[:1], [], {first: (A, B)})
     assert NS[1] in look(2 + RULES.caches.ns_ttl + 1, NS[:1], [], {first: (A, B)})
+
+
+def test_a_certificate_that_joins_another_one_is_held_until_its_keys_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    zones = copy.deepcopy(ZONES)
+    zones[0]["tlsa_owners"][0]["backends"].append({"host": "vps", "certificate": "rsa", "service": "smtp", "port": 25})
+    assert update(path, [], zones, now=10).plan.held == (("vps", "rsa"),)
+    both = report()
+    new = {**copy.deepcopy(both["certificates"][0]), "name": "rsa", "live": None, "endpoints": [],
+           "keys": [{"spki": key, "created": 10 + n, "algorithm": "rsa-2048", "certificate": None} for n, key in enumerate((C, D))]}
+    both["certificates"].append(new)
+    first = update(path, [both], zones, now=20)
+    assert published(first) == ([f"3 1 1 {key}" for key in (A, B, C, D)], 100) and first.plan.held == (("vps", "rsa"),)
+    for now in (100, 300):
+        update(path, [both], zones, now=now, answered=(A, B, C, D))
+    opens = update(path, [both], zones, now=310).plan.steps["vps", "rsa"].not_before
+    assert opens is not None
+    assert update(path, [], zones, now=opens - 1, write=False).plan.held == (("vps", "rsa"),)
+    assert update(path, [], zones, now=opens, write=False).plan.held == ()

@@ -407,6 +407,84 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
         assert step.kind in ("wait", "make key", "publish", "rest", "order", "deploy", "delete key")
 
 
+# --- an ECDSA and an RSA certificate of one host at one endpoint ---
+
+RSA = ("vps", "g-rsa")
+
+
+def rsa(*keys: str | Key, live: str = C, **more: object) -> Backend:
+    """The other certificate of the host, whose endpoint was asked for it."""
+    return replace(backend(*(keys or (C, D)), live=live, **more), certificate="g-rsa")  # type: ignore[arg-type]
+
+
+def test_a_pair_is_first_published_when_both_are_presented() -> None:
+    found, _step = planned(owner(), backend(), rsa())
+    assert found.records == rrset(A, B, C, D)
+    found, _step = planned(owner(), backend(), rsa(presented=(seen("", error="no such certificate"),)))
+    assert (found.records, found.held_by) == (frozenset(), ("vps: 198.51.100.10 port 25 presents no certificate: no such certificate",))
+
+
+def test_of_a_pair_one_rolls_and_the_other_stays() -> None:
+    one = owner(A, B, C, D, before=(A, C, D), gone=3000)
+    due = backend(A, key(B, FP), since=-9000)
+    outcome = plan([one], [due, rsa(since=4000)], RULES, 10**5)
+    assert outcome.steps[VPS].kind == "deploy" and outcome.steps[VPS].spki == B
+    outcome = plan([one], [due, rsa(since=4000)], RULES, 5000)
+    assert (outcome.steps[VPS].kind, outcome.steps[RSA]) == ("deploy", Step("rest", "its key is in its time", not_before=14000))
+    gone_over = backend(A, B, live=B, since=5000)
+    outcome = plan([one], [gone_over, rsa(since=4000)], RULES, 5000 + HOLD)
+    assert outcome.rrsets[MAIL].records == rrset(B, C, D) and outcome.held == ()
+
+
+def test_what_one_of_a_pair_presents_by_mistake_freezes_the_rrset_and_its_own_roll_alone() -> None:
+    one = owner(A, B, C, D, before=(A, C, D), gone=3000)
+    wrong = rsa(C, key(D, FP), since=-9000, presented=(seen(E),))
+    outcome = plan([one], [backend(A, key(B, FP), since=-9000), wrong], RULES, 5000)
+    assert outcome.rrsets[MAIL].held_by == (f"vps: 198.51.100.10 port 25 presents the key {E[:16]}..., which no record stands for",)
+    assert (outcome.steps[VPS].kind, outcome.steps[RSA].kind) == ("deploy", "wait")
+
+
+def test_a_certificate_joins_another_one_when_all_caches_know_its_keys() -> None:
+    new = rsa(live="", presented=(seen(""),))
+    outcome = plan([owner(A, B)], [backend(), new], RULES, 5000)
+    assert outcome.rrsets[MAIL] == RRset(rrset(A, B, C, D), "a key is added: every backend goes on to match")
+    assert outcome.held == (RSA,) and outcome.steps[RSA].kind == "wait"
+    known = owner(A, B, C, D, before=(A, B), gone=3000)
+    early, late = (plan([known], [backend(), new], RULES, now) for now in (3000 - P.fall_back + HOLD + P.lead - 1, 3000 + HOLD + P.lead))
+    assert early.held == (RSA,) and late.held == ()
+    assert early.steps[RSA].reason == "it joins another certificate of its host, and caches may hold records that it does not match"
+    assert late.steps[RSA].reason.startswith("it has no live certificate")
+    assert early.rrsets[MAIL].records == late.rrsets[MAIL].records == rrset(A, B, C, D) and early.steps[VPS].kind == "rest"
+
+
+def test_what_joins_is_held_back_before_anything_is_known_of_it() -> None:
+    for unknown in (replace(rsa(live="", heard=False, presented=()), keys=()), rsa(key(C, compromised=True), live="")):
+        outcome = plan([owner(A, B)], [backend(), unknown], RULES, 5000)
+        assert outcome.held == (RSA,) and outcome.rrsets[MAIL].records == rrset(A, B)
+
+
+def test_the_keys_of_what_joins_are_those_that_nobody_else_may_have() -> None:
+    new = rsa(key(C, compromised=True), D, E, live="", presented=())
+    assert plan([owner(A, B)], [backend(), new], RULES, 5000).rrsets[MAIL].records == rrset(A, B, D, E)
+    known = owner(A, B, D, E, before=(A, B), gone=3000)
+    assert plan([known], [backend(), new], RULES, 5000).held == ()
+
+
+def test_what_has_records_and_lost_its_live_link_gets_no_more() -> None:
+    lost_link = backend(A, B, C, live="", presented=())
+    assert plan([owner(B, C)], [lost_link], RULES, 5000).rrsets[MAIL].records == rrset(B, C)
+
+
+@pytest.mark.parametrize("others", [
+    (owner(), backend(), rsa(live="", presented=())),                         # nothing is published yet
+    (owner(A, B, C, D), backend(), rsa()),                                    # it has been live
+    (owner(A, B), backend(), rsa(live="", presented=(), owners=(WEB,))),      # of another name or port
+    (owner(A, B), backend(), replace(rsa(live="", presented=()), host="mx2")),  # on another host, with addresses of its own
+])
+def test_nothing_else_is_held_back(others: tuple[Owner, Backend, Backend]) -> None:
+    assert plan([others[0]], others[1:], RULES, 5000).held == ()
+
+
 def test_the_rules_follow_from_the_policy_of_the_model() -> None:
     names = ("lead", "session", "cache_floor", "cache_hops", "clock_margin", "fall_back", "ns_ttl", "highest_tlsa_ttl", "signature_validity",
              "key_lifetime", "retire_after", "timer_interval", "signature_skew")

@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.selfhost.dane.plugins.filter.bound_certificates import bound_certificates
 from ansible_collections.selfhost.dane.plugins.filter.permitted_steps import permitted_steps
+from ansible_collections.selfhost.dane.plugins.filter.permitted_to_join import permitted_to_join
 from ansible_collections.selfhost.dane.plugins.filter.rollover_lines import rollover_lines
 
 A, B = "a" * 64, "b" * 64
@@ -47,21 +48,21 @@ def test_a_step_is_taken_where_all_primaries_plan_it(primaries: list[dict[str, A
     assert permitted_steps(primaries, "vps") == wanted
 
 
-def recorded(*bound: bool, zones: tuple[dict[str, Any], ...] = (zone(),), host: str = "vps") -> dict[str, Any]:
+def told(*bound: bool, zones: tuple[dict[str, Any], ...] = (zone(),), host: str = "vps") -> dict[str, Any]:
     return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
             "tlsa_recorded": {"bound": [{"host": host, "certificate": "g", "bound": one} for one in bound]}}
 
 
 @pytest.mark.parametrize(("primaries", "wanted"), [
-    ([recorded(True)], {"g": True}),
-    ([recorded(False)], {"g": False}),
-    ([recorded(False), recorded(True)], {"g": True}),
-    ([recorded(False), recorded(False)], {"g": False}),
-    ([recorded(False), recorded()], {}),                                             # its record is lost
-    ([recorded(False), primary(reached=False)], {}),                                 # not reached
-    ([recorded(True), primary(reached=False)], {"g": True}),
-    ([recorded(False), primary(zones=(zone("other"),))], {"g": False}),              # has no name of this certificate
-    ([recorded(True, host="mx2")], {}),
+    ([told(True)], {"g": True}),
+    ([told(False)], {"g": False}),
+    ([told(False), told(True)], {"g": True}),
+    ([told(False), told(False)], {"g": False}),
+    ([told(False), told()], {}),                                                   # its record is lost
+    ([told(False), primary(reached=False)], {}),                                   # not reached
+    ([told(True), primary(reached=False)], {"g": True}),
+    ([told(False), primary(zones=(zone("other"),))], {"g": False}),                # has no name of this certificate
+    ([told(True, host="mx2")], {}),
     ([], {}),
 ])
 def test_the_timer_is_free_where_all_primaries_say_so(primaries: list[dict[str, Any]], wanted: dict[str, bool]) -> None:
@@ -78,6 +79,24 @@ def test_a_plan_of_another_time_is_not_acted_on() -> None:
     assert permitted_steps([primary(step())], "vps", 10**10) == TAKEN  # which does not say when
 
 
+def recorded(*held: str, host: str = "vps", zones: tuple[dict[str, Any], ...] = (zone(), zone("rsa")), reached: bool = True) -> dict[str, Any]:
+    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+            **({"tlsa_recorded": {"held": [{"host": host, "certificate": name} for name in held]}} if reached else {})}
+
+
+@pytest.mark.parametrize(("primaries", "wanted"), [
+    ([recorded()], ["g", "rsa"]),
+    ([recorded("rsa")], ["g"]),
+    ([recorded("rsa", host="mx2")], ["g", "rsa"]),
+    ([recorded(), recorded("rsa")], ["g"]),
+    ([recorded(), recorded(zones=(zone("rsa"),), reached=False)], ["g"]),            # it may hold it back
+    ([recorded(), {**recorded(reached=False), "tlsa_recorded": {"failed": True}}], []),
+    ([], []),
+])
+def test_a_certificate_joins_where_no_primary_holds_it_back(primaries: list[dict[str, Any]], wanted: list[str]) -> None:
+    assert permitted_to_join(primaries, "vps") == wanted
+
+
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
@@ -85,7 +104,8 @@ def test_lines_say_phase_reason_obstacles_and_time() -> None:
     assert lines[1:3] == ["vps, g: waits: so", "  held back: 198.51.100.0 may still serve it"] and lines[-1] == "  and 3 more"
 
 
-@pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: bound_certificates([{}], "vps"), lambda: rollover_lines([{}])])
+@pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: bound_certificates([{}], "vps"), lambda: permitted_to_join([{}], "vps"),
+                                    lambda: rollover_lines([{}])])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)       # keys
-F, G, H, J, X = ("1" * 64, "2" * 64, "3" * 64, "4" * 64, "9" * 64)  # certificates: F and G of A, H of B, J of C, X of nobody
+F, G, H, J, K, X = ("1" * 64, "2" * 64, "3" * 64, "4" * 64, "5" * 64, "9" * 64)  # certificates: F and G of A, H of B, J and K of C, X of nobody
 CREATED = {A: 10, B: 20, C: 30}
 P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_ttl=500, lost_ttl=70, lost_expire=700, lost_signature=5000, skew=3)
 CERTIFICATES, KEYS = Rules(P, 10000, scheme="3 0 1", order=7), Rules(P, 10000, order=7)
@@ -55,7 +55,7 @@ def seen(spki: str, fingerprint: str, endpoint: str = "v4") -> Presented:
     return Presented(MAIL, endpoint, spki, "" if spki else "refused", fingerprint)
 
 
-OF = {F: A, G: A, H: B, J: C}
+OF = {F: A, G: A, H: B, J: C, K: C}
 
 
 def backend(*some: Key, live: str = F, due: bool = False, bound: bool = True, heard: bool = True, deployed: int = 0, since: int = 0,
@@ -416,6 +416,54 @@ def test_another_key_waits_until_no_cache_holds_records_of_certificates() -> Non
     assert planned(held, backend(STOLEN, key(B)), rules=KEYS, now=2001)[1].kind == "order", "but in an emergency its certificate may be published"
     keys_alone = owner(keys(A, B), keys(A), gone=2000)
     assert planned(keys_alone, backend(STOLEN, key(B), bound=False), rules=KEYS, now=2001)[1].kind == "wait"
+
+
+# --- a certificate that joins another one (RSA beside ECDSA) ---
+
+RSA = ("vps", "g-rsa")
+
+
+def joiner(*some: Key, known: tuple[str, ...] = ()) -> Backend:
+    """The other certificate of the host, with the key C, which has never been live."""
+    one = backend(*(some or (key(C, J),)), presented=(seen("", ""),), known=known)
+    return replace(one, certificate="g-rsa", live="", fingerprint="", known=tuple(chain for chain in one.known if chain.fingerprint != F))
+
+
+def test_a_certificate_joins_when_caches_know_its_record() -> None:
+    outcome = plan([owner(certs(F))], [backend(), joiner()], CERTIFICATES, 5000)
+    assert outcome.rrsets[MAIL].records == certs(F, J) and outcome.held == (RSA,) and outcome.steps[RSA].kind == "wait"
+    known = owner(certs(F, J), certs(F), gone=3000)
+    early, late = (plan([known], [backend(), joiner()], CERTIFICATES, now) for now in (3000 + HOLD + P.lead - P.fall_back - 1, 3000 + HOLD + P.lead))
+    assert (early.held, late.held) == ((RSA,), ())
+    assert late.steps[RSA] == Step("deploy", "it joins another certificate of its host, and no cache holds records that it does not match", C, J)
+    assert plan([replace(known, trouble="bogus")], [backend(), joiner()], CERTIFICATES, 10**5).steps[RSA].kind == "wait"
+    assert plan([known], [backend(), replace(joiner(), heard=False)], CERTIFICATES, 10**5).steps[RSA].kind == "wait"
+    assert early.rrsets[MAIL].records == late.rrsets[MAIL].records == certs(F, J)
+
+
+def test_a_key_without_a_certificate_joins_nothing_where_records_stand_for_certificates() -> None:
+    for records in (certs(F), keys(A) | certs(F)):
+        outcome = plan([owner(records)], [backend(), joiner(key(C))], CERTIFICATES, 10**5)
+        assert outcome.rrsets[MAIL].records == records and outcome.held == (RSA,)
+
+
+def test_what_joins_and_was_renewed_waits_anew() -> None:
+    again = joiner(key(C, K), known=(J,))
+    outcome = plan([owner(certs(F, J))], [backend(), again], CERTIFICATES, 10**5)
+    assert outcome.rrsets[MAIL].records == certs(F, J, K) and outcome.held == (RSA,)
+
+
+def test_a_certificate_joins_beside_records_of_both_schemes() -> None:
+    both = keys(A) | certs(F)
+    outcome = plan([owner(both, keys(A, B))], [backend(), joiner()], CERTIFICATES, 3000)
+    assert outcome.rrsets[MAIL].records == both | keys(C) | certs(J) and outcome.held == (RSA,)
+    outcome = plan([owner(both | keys(C) | certs(J), both)], [backend(), joiner()], CERTIFICATES, 10**5)
+    assert outcome.held == ()
+
+
+def test_the_scheme_does_not_change_while_a_certificate_is_to_join() -> None:
+    outcome = plan([owner(keys(A, B))], [backend(), joiner()], CERTIFICATES, 10**5)
+    assert outcome.rrsets[MAIL].records == keys(A, B, C) and "not every endpoint of vps was seen" in outcome.rrsets[MAIL].held_by
 
 
 # --- another algorithm ---
