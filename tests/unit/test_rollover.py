@@ -82,6 +82,7 @@ def test_first_publication_is_current_and_next() -> None:
     (backend(presented=(seen(A), seen("", endpoint="2001:db8::1 port 25", error="no STARTTLS"))),
      "vps: 2001:db8::1 port 25 presents no certificate: no STARTTLS", "wait"),
     (backend(presented=(seen(""),)), "vps: 198.51.100.10 port 25 presents no certificate: no TLS", "wait"),
+    (backend(A, B, C, presented=(seen(C),)), f"vps: 198.51.100.10 port 25 presents the key {C[:16]}..., which no record stands for", "wait"),
     (backend(presented=(seen(C),)), f"vps: 198.51.100.10 port 25 presents the key {C[:16]}..., which no record stands for", "wait"),
 ])
 def test_first_publication_is_held_back(one: Backend, held: str, step: str) -> None:
