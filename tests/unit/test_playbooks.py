@@ -96,7 +96,7 @@ class World:
         rest = step("rest", host=MX2, certificate=OTHER)
         self.say("tlsa_rrsets", VPS, recorded={"changed": False, "zones": zones, "published": list(published), "time": int(time.time())},
                  looks=[{"changed": False, "zones": zones, "steps": [*plan, rest], "seen": [], "exposures": list(exposures), "published": [], "plans": [],
-                         "time": int(time.time())} for plan in plans or ([step("rest")],)])
+                         "hosts": [], "time": int(time.time())} for plan in plans or ([step("rest")],)])
         self.say("tls_certificates", VPS, looks=list(reports) or [report()], steps=list(steps))
         self.say("tls_certificates", MX2, looks=[report(host=MX2, certificate=OTHER)], steps=[])
 
