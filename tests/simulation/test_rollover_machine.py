@@ -20,7 +20,7 @@ class Rollover(RuleBasedStateMachine):
 
     @initialize(hosts=st.integers(1, 3), unpublished=st.booleans(), seed=st.integers(0, 9), scheme=st.sampled_from(["keys", "certificates", "both"]))
     def begin(self, hosts: int, unpublished: bool, seed: int, scheme: str) -> None:
-        troubles = Troubles() if scheme == "keys" else Troubles(**CERTIFICATES)  # type: ignore[arg-type]
+        troubles = Troubles() if scheme == "keys" else Troubles(**CERTIFICATES)
         troubles.unpublished, troubles.change = unpublished, 1e-9 if scheme == "both" else 0.0
         self.fleet = Fleet(f"machine {seed}", Faults(), troubles, hosts)
         self.controller = Controller(self.fleet)

@@ -3,12 +3,14 @@
 """The worlds in which keys are rolled, each full of one kind of trouble, and which strategy breaks what in which of them."""
 from __future__ import annotations
 
+from typing import Any
+
 from controllers import Controller
 from fleet import Fleet, Troubles, live_through
 from servers import Faults
 
 SECONDS = 6000
-CERTIFICATES = {"scheme": "3 0 1", "lifetime": 5400, "key_lifetime": 4000}  # these live long enough for all that they wait for
+CERTIFICATES: dict[str, Any] = {"scheme": "3 0 1", "lifetime": 5400, "key_lifetime": 4000}  # these live long enough for all that they wait for
 
 # name: faults of the name servers, other troubles, hosts (0: 1 to 3 by chance)
 WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
@@ -33,13 +35,13 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),
     "foreign certificates": (Faults(), Troubles(foreign=0.002, probe_loss=0.1, ask=0.002), 0),
     "emergencies": (Faults(silence=0.001, restart=0.002), Troubles(compromise=0.001, both=0.3, revoke_now=0.3), 0),
-    "certificates": (Faults(), Troubles(**CERTIFICATES, ask=0.0005), 0),  # type: ignore[arg-type]
+    "certificates": (Faults(), Troubles(**CERTIFICATES, ask=0.0005), 0),
     "other algorithms": (Faults(lag_seconds=60), Troubles(algorithm=0.001, ask=0.001, compromise=0.0002), 0),
     "kept keys": (Faults(silence=0.001, silence_seconds=400, loss=0.2),
-                  Troubles(**{**CERTIFICATES, "key_lifetime": None}, unheard=0.001, crash=0.05), 0),  # type: ignore[arg-type]
-    "certificates, first": (Faults(lag_seconds=60), Troubles(**CERTIFICATES, unpublished=True, unheard=0.001, probe_loss=0.1, crash=0.05), 0),  # type: ignore[arg-type]
+                  Troubles(**{**CERTIFICATES, "key_lifetime": None}, unheard=0.001, crash=0.05), 0),
+    "certificates, first": (Faults(lag_seconds=60), Troubles(**CERTIFICATES, unpublished=True, unheard=0.001, probe_loss=0.1, crash=0.05), 0),
     "certificates, all": (Faults(silence=0.002, cut=0.001, restart=0.004, loss=0.2, lag_seconds=60, write_seconds=120, change=0.003),
-                          Troubles(**CERTIFICATES, ca_down=0.002, unheard=0.001, cut_short=0.2, probe_loss=0.1, crash=0.05, stop=0.01,  # type: ignore[arg-type]
+                          Troubles(**CERTIFICATES, ca_down=0.002, unheard=0.001, cut_short=0.2, probe_loss=0.1, crash=0.05, stop=0.01,
                                    lose=0.002, restore=0.002, ask=0.001, compromise=0.0002, both=0.3, revoke_now=0.3, ttl=0.001, bogus=0.0005, drift=0.1,
                                    late=0.2), 0),
     "changing schemes": (Faults(lag_seconds=60), Troubles(lifetime=5400, key_lifetime=None, change=0.0005, ask=0.0002, unheard=0.0005, crash=0.03), 0),

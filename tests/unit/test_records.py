@@ -32,8 +32,9 @@ def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, pre
            proven: bool = True, live_certificate: str = C, due: str = "", bound: bool = False, deployed: int = 0,
            algorithms: tuple[str, ...] = ("ecdsa-p256",) * 3) -> dict[str, Any]:
     return {"schema": 1, "host": host, "time": 5, "timers": {"renew": True}, "certificates": [{
-        "name": "g", "algorithm": "ecdsa-p256", "bound": bound, "due": due, "keys": [{"spki": key, "created": 10 + n, "algorithm": algorithms[n],
-                               "certificate": {"fingerprint": D, "not_after": 99} if key == issued else None} for n, key in enumerate(keys)],
+        "name": "g", "algorithm": "ecdsa-p256", "bound": bound, "due": due,
+        "keys": [{"spki": key, "created": 10 + n, "algorithm": algorithms[n],
+                  "certificate": {"fingerprint": D, "not_after": 99} if key == issued else None} for n, key in enumerate(keys)],
         "live": {"fingerprint": live_certificate, "spki": live, "not_before": -9999, "not_after": 9999, "since": since, "deployed": deployed,
                  "proven": proven},
         "endpoints": [{"service": "smtp", "port": 25, "name": "g", "address": "198.51.100.10", "spki": presents or live,
