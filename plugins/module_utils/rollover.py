@@ -171,8 +171,7 @@ class Backend:
 
     def records(self) -> Records:
         """All associations that are known to be its."""
-        chains = (*(Chain(key.spki, key.certificate) for key in self.keys), *self.known, *([self.chain()] if self.live else []))
-        return frozenset(record for chain in chains for record in chain.records())
+        return frozenset(record for chain in (*(Chain(key.spki, key.certificate) for key in self.keys), *self.known) for record in chain.records())
 
     def unsure(self) -> tuple[str, ...]:
         """Why it may present another of its chains than is known, in sentences."""
@@ -180,7 +179,7 @@ class Backend:
             return (f"{self.host} has not reported in this run",)
         if not self.proven:
             return (f"the services of {self.host} were not seen to present what is live",)
-        unseen = set(self.owners) - {seen.owner for seen in self.presented if seen.spki} or "" in {seen.spki for seen in self.presented}
+        unseen = set(self.owners) - {seen.owner for seen in self.presented} or "" in {seen.spki for seen in self.presented}
         return (f"not every endpoint of {self.host} was seen",) if unseen else ()
 
 
