@@ -184,6 +184,8 @@ class Controller:
             following.certificate = fleet.order(following)
         elif step.kind == "deploy" and following and following.certificate and step.fingerprint in ("", following.certificate.fingerprint):
             yield f"switch {host.name}"
+            if not following.certificate:
+                return                         # a timer that is free has used it meanwhile
             if fleet.now < self.disk.known_from + RULES.caches.lead and not fleet.compromised:
                 fleet.wrong.append(f"7 at {fleet.now}: {host.name} rolls although the history was lost at {self.disk.known_from}")
             fleet.counts["renewals by the plan"] += following is host.live[0]
