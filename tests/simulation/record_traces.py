@@ -193,7 +193,7 @@ def program(name: str) -> str:
 
 
 def version(name: str, option: str) -> str:
-    done = subprocess.run([program(name), option], capture_output=True, text=True)
+    done = subprocess.run([program(name), option], capture_output=True, text=True, check=False)
     found = re.search(r"[0-9]+(\.[0-9]+)+", done.stdout + done.stderr)
     assert found, f"{name} {option} tells no version"
     return found.group()
@@ -271,8 +271,8 @@ class Bench:
         self.sign("old")
         self.nsd("primary", self.directory / "zone.signed", [])
         if self.experiment.secondary:
-            self.nsd("secondary", self.directory / "transferred.zone", [f"request-xfr: 127.0.0.1@{self.daemons['primary'].port} NOKEY",
-                                                                       "allow-notify: 127.0.0.0/8 NOKEY"])
+            transfer = [f"request-xfr: 127.0.0.1@{self.daemons['primary'].port} NOKEY", "allow-notify: 127.0.0.0/8 NOKEY"]
+            self.nsd("secondary", self.directory / "transferred.zone", transfer)
         authority = self.daemons["primary"]
         for number, settings in reversed(list(enumerate(self.experiment.resolvers))):
             authority = self.unbound("upstream" if number else "resolver", settings, authority, forward=number + 1 < len(self.experiment.resolvers))

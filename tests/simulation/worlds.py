@@ -30,7 +30,8 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "crashes": (Faults(restart=0.001), Troubles(crash=0.15, cut_short=0.3, stop=0.02, drift=0.2, ask=0.003), 0),
     "several backends": (Faults(), Troubles(unheard=0.002, ask=0.002), 3),
     "pairs": (Faults(lag_seconds=60, restart=0.001), Troubles(join=700, unheard=0.001, probe_loss=0.05, ask=0.001, crash=0.02), 2),
-    "pairs, certificates": (Faults(lag_seconds=60), Troubles(**CERTIFICATES, join=700, unheard=0.0005, probe_loss=0.05, ask=0.0003, crash=0.02), 2),  # type: ignore[arg-type]
+    "pairs, certificates": (Faults(lag_seconds=60), Troubles(
+        **CERTIFICATES, join=700, unheard=0.0005, probe_loss=0.05, ask=0.0003, crash=0.02), 2),  # type: ignore[arg-type]
     "pairs, schemes": (Faults(lag_seconds=60), Troubles(lifetime=5400, key_lifetime=None, join=900, change=0.0005, unheard=0.0005, crash=0.03), 2),
     "late restarts": (Faults(), Troubles(late=0.5, probe_loss=0.1), 0),
     "foreign certificates": (Faults(), Troubles(foreign=0.002, probe_loss=0.1, ask=0.002), 0),

@@ -22,7 +22,7 @@ OWNER = "_25._tcp.g.pyon.example."
 ZONES = [{"name": "pyon.example", "tlsa_ttl": 100, "soa": {"expire": 1000}, "tlsa_owners": [
     {"owner": OWNER, "backends": [{"host": "vps", "certificate": "g", "service": "smtp", "port": 25}]}]}]
 RULES = Rules(history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=100, lost_signature=200,
-                              skew=0), 1000)
+                             skew=0), 1000)
 VALIDITY = 5000
 NOTHING = Order()
 NS = ("198.51.100.1", "198.51.100.2")
@@ -326,6 +326,8 @@ def test_a_fingerprint_that_is_none_is_refused(tmp_path: Path, spoil: Any) -> No
     spoil(bad["certificates"][0])
     with pytest.raises(DaneError, match="report of vps"):
         update(tmp_path / "record.json", [bad])
+
+
 # --- hosts that come to a name and leave it ---
 
 HOSTS = {"vps": ["198.51.100.10"], "mx2": ["198.51.100.12", "2001:db8::12"]}
