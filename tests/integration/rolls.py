@@ -95,10 +95,10 @@ def peers() -> Iterator[Seen]:
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
 
 
-def until_another_key_is_live(most: int = 30) -> list[str]:
+def until_another_key_is_live(most: int = 30, *arguments: str) -> list[str]:
     """Run renew.yml again and again until the live key is another; what it said each time."""
     old, said = on(VPS, LIVE), []
     while on(VPS, LIVE) == old:
         assert len(said) < most, "\n".join(said)
-        said.append(good(renew()).output)
+        said.append(good(renew(*arguments)).output)
     return said
