@@ -176,7 +176,8 @@ def test_a_playbook_brings_it_once_and_shows_no_content(project: Path, tmp_path:
              {"ansible.builtin.debug": {"msg": "{{ [checked, first, second] | map(attribute='changed') }}"}},
              {"selfhost.dane.file_tree": {**options, "files": ["nothing.yml"]}}]
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    environment = {**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote")}
+    environment = {**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote"),
+                   "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-vvv", "play.yml"], cwd=tmp_path, env=environment,
                           capture_output=True, text=True, timeout=120, check=False)
     said = done.stdout + done.stderr
