@@ -28,6 +28,8 @@ FAULTS = {
     "Re-sign zone": f"rm -f /var/lib/nsd/selfhost-dane/{ZONE}.signed",
 }
 CHECKS = {f"Check the configuration of {daemon} before it is stopped" for daemon in ("apache", "dovecot")}  # mend nothing themselves
+# needs packages from elsewhere, so it is molecule's scenario `roles` that has it start them, and is red where they do not run
+ELSEWHERE = {"Restart the timers of unattended runs"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +47,7 @@ def handlers() -> dict[str, Path]:
 
 
 def test_every_handler_has_a_fault() -> None:
-    assert set(handlers()) == {*FAULTS, *CHECKS}
+    assert set(handlers()) == {*FAULTS, *CHECKS, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("name", FAULTS)
