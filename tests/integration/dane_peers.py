@@ -19,7 +19,10 @@ domain, names, addresses = sys.argv[1], sys.argv[2].split(","), sys.argv[3].spli
 
 
 def output(*command):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=5, check=False)
+    except subprocess.TimeoutExpired:  # else one that hangs would hide what the others see
+        return 124, f"{command[0]} timed out"
     return done.returncode, done.stdout
 
 

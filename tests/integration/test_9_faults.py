@@ -132,7 +132,7 @@ def controller(process: subprocess.Popen[bytes]) -> None:
 
 def module(_process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for what the modules do on the host, in the middle of it."""
-    on(VPS, "pkill -9 -f 'AnsiballZ|ansible[.]modules|dehydrated|ldns-signzone'", check=False)
+    on(VPS, "pkill -9 -x 'python3|dehydrated|ldns-signzone'", check=False)
 
 
 def test_a_key_rolls_although_runs_are_killed(fast: None) -> None:
@@ -145,7 +145,7 @@ def test_a_key_rolls_although_runs_are_killed(fast: None) -> None:
         while kills < KILLS:
             victim = generator.choice((controller, module))
             kills += killed(generator.uniform(0, whole), victim)
-            wait_for(lambda: not on(VPS, "pgrep -f AnsiballZ", check=False).strip(), "the host's half of the killed run has ended", 60)
+            wait_for(lambda: not on(VPS, "pgrep -x python3", check=False).strip(), "the host's half of the killed run has ended", 60)
             renew()
         until_another_key_is_live(40)
     print(f"{kills} runs killed: {seen.summary()}")
