@@ -8,6 +8,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..plugin_utils.primaries import certificates_behind
+
 
 def bound_certificates(primaries: Sequence[Mapping[str, Any]], host: str) -> dict[str, bool]:
     """For each certificate of `host` whether TLSA records may stand for the certificate itself.
@@ -17,9 +19,7 @@ def bound_certificates(primaries: Sequence[Mapping[str, Any]], host: str) -> dic
     try:
         said: dict[str, list[bool | None]] = {}
         for primary in primaries:
-            zones = primary["ansible_facts"]["dane"]["primary_zones"]
-            mine = {entry["certificate"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
-                    if entry["host"] == host}
+            mine = certificates_behind(primary, host)
             known = {one["certificate"]: one["bound"] for one in primary.get("tlsa_recorded", {}).get("bound", ()) if one["host"] == host}
             for certificate in mine:
                 said.setdefault(certificate, []).append(known.get(certificate))

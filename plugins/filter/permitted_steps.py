@@ -8,6 +8,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..plugin_utils.primaries import certificates_behind
+
 DOING = ("make_key", "order", "deploy", "delete_key")
 OLD = 900  # seconds, after which a plan is not acted on: a controller that slept does not know what others did
 
@@ -28,9 +30,7 @@ def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int 
     try:
         plans: dict[str, list[tuple[str, str, str]]] = {}
         for primary in known:
-            zones = primary["ansible_facts"]["dane"]["primary_zones"]
-            mine = {entry["certificate"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
-                    if entry["host"] == host}
+            mine = certificates_behind(primary, host)
             planned = {step["certificate"]: (step["step"], step["spki"], step["fingerprint"])
                        for step in primary.get("tlsa_planned", {}).get("steps", ()) if step["host"] == host}
             for certificate in mine:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ..plugin_utils.primaries import certificates_behind
+
 
 def permitted_to_join(primaries: Sequence[Mapping[str, Any]], host: str) -> list[str]:
     """The certificates of `host` that each primary of their names has been asked for, and that none holds back."""
@@ -15,9 +17,7 @@ def permitted_to_join(primaries: Sequence[Mapping[str, Any]], host: str) -> list
         permitted: set[str] = set()
         held: set[str] = set()
         for primary in primaries:
-            zones = primary["ansible_facts"]["dane"]["primary_zones"]
-            mine = {entry["certificate"] for zone in zones for owner in zone["tlsa_owners"] for entry in owner["backends"]
-                    if entry["host"] == host}
+            mine = certificates_behind(primary, host)
             permitted |= mine
             said = primary.get("tlsa_recorded", {}).get("held")
             held |= mine if said is None else {one["certificate"] for one in said if one["host"] == host}
