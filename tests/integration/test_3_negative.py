@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, verify, wait_for
+from lab_client import ADDRESSES, HOME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, tlsa, verify, wait_for
 
 pytestmark = pytest.mark.usefixtures("converged")
 SIGN = (VPS, "systemctl start selfhost-dane-sign.service")
@@ -18,11 +18,15 @@ LIVE = f"/var/lib/selfhost-dane/live/{MX}"
 
 @contextmanager
 def mended(*commands: tuple[str, str]) -> Iterator[None]:
-    """After the test the `commands` (host, shell) take the fault away, and all is green again."""
+    """After the test the `commands` (host, shell) take the fault away, and all is green again.
+
+    Meanwhile the timer of the primary rests, for it would sign the zone anew and so mend it.
+    """
     try:
+        on(VPS, "systemctl stop selfhost-dane-sign.timer")
         yield
     finally:
-        for host, command in commands:
+        for host, command in (*commands, (VPS, "systemctl start selfhost-dane-sign.timer")):
             on(host, command)
         on(PEER, f"unbound-control flush_zone {ZONE}")
     wait_for(lambda: not red(), "verify.yml is green again", 60)
@@ -65,6 +69,7 @@ def test_starttls_gone_is_deferred() -> None:
 def test_missing_tlsa_is_refused_by_dane_only() -> None:
     with mended(SIGN):
         alter_zone(r"/^_25\._tcp\.g\./d")
+        wait_for(lambda: not tlsa(MX, 25), "the peer's resolver has no record either")
         said = deliver("dane-only")
         assert "postfix/dane-only/smtp" in said and "status=deferred" in said and "TLSA" in said, said
         found = red()
