@@ -33,9 +33,12 @@ def fleet(internet: None) -> None:
         good(step)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fast(converged: None) -> Iterator[None]:
-    """The hosts with policy times of seconds.  The record goes: it has the long times that were assumed when it was made."""
+    """The hosts with policy times of seconds.  The record goes: it has the long times that were assumed when it was made.
+
+    For all that come after, so the files of those tests are the last ones.
+    """
     on(VPS, "rm /var/lib/selfhost-dane/record.json")
     good(site(*FAST))
     yield

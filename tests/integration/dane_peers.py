@@ -40,16 +40,31 @@ def https(name, address):
 
 
 def browser(name, address):
-    try:
+    def connect():
         plain = http.client.socket.create_connection((address, 443), 10)
         connection = http.client.HTTPConnection(name)
         connection.sock = ssl.create_default_context(cafile=CA).wrap_socket(plain, server_hostname=name)
-        for _page in range(3):  # in one connection
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                return False, f"status {answer.status}"
+        return connection
+
+    def page(connection):
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    try:
+        connection = connect()
+        for number in range(3):  # in one connection
+            try:
+                status = page(connection)
+            except (http.client.RemoteDisconnected, ConnectionResetError):
+                if number == 0:
+                    raise
+                # A server may close a connection that rests at any time; then browsers ask again (RFC 9112 section 9.3.1).
+                connection = connect()
+                status = page(connection)
+            if status != 200:
+                return False, f"status {status}"
             time.sleep(0.1)
         connection.close()
     except (OSError, http.client.HTTPException) as error:

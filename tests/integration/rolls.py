@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, good, on, playbook, wait_for
+from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, good, on, playbook, tlsa, wait_for
 
 TTL = int(os.environ.get("TTL", "10"))  # seconds
 POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
@@ -23,6 +23,8 @@ FAST = ("-e", json.dumps({"dane_policy": POLICY}),
         "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": TTL, "expire": 600, "mx": {MX: 10}}}}))
 KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))
 LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -outform der | sha256sum | cut -c-64"
+CERTIFICATE = f"openssl x509 -in /var/lib/selfhost-dane/live/{MX}/cert.pem -outform der | sha256sum | cut -c-64"
+OWNERS = ((MX, 25), (MX, 443), (ZONE, 443))
 STOP = "/run/dane-peers-stop"
 
 
@@ -67,18 +69,22 @@ class Seen:
         senders = ", ".join(f"{name} {self.delivered(host)} delivered, {len(self.deferred(host))} deferred"
                             for name, host in (("Postfix", PEER), ("Exim", ACME)))
         outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
-        return f"{len(self.looks)} looks, {'failed: ' + outages if outages else '0 failed'}; {senders}"
+        said = " ".join(self.wrong()[0]["said"].split())[-200:] if outages else ""
+        return f"{len(self.looks)} looks, {f'failed: {outages} ({said})' if outages else '0 failed'}; {senders}"
 
 
 @contextmanager
-def peers() -> Iterator[Seen]:
-    """DANE clients on the peer and on another host, as long as this is open; after that it has all that they saw."""
+def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDRESSES[VPS]) -> Iterator[Seen]:
+    """DANE clients on the peer and on another host, as long as this is open; after that it has all that they saw.
+
+    names: of web servers, which all of the addresses have; those of mail servers are asked by mail.
+    """
     seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800"]
     begin = {host: int(on(host, f"cat {log} 2>/dev/null | wc -c")) for host, (_send, log) in SENDERS.items()}
     for host in SENDERS:
         on(host, f"rm -f {STOP}")
     with contextlib.ExitStack() as stack:
-        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, f"{MX},{ZONE}", ",".join(ADDRESSES[VPS])], text=True,
+        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, ",".join(names), ",".join(addresses)], text=True,
                                                      stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=subprocess.PIPE))
         for host, (send, _log) in SENDERS.items():
             stack.enter_context(subprocess.Popen([*lab, host, "sh", "-c", f"until test -e {STOP}; do echo hello | {send}; sleep 0.2; done"],
@@ -93,6 +99,16 @@ def peers() -> Iterator[Seen]:
     wait_for(lambda: on(PEER, "postqueue -j") + on(ACME, "exim -bpc").strip() == "0", "all mail has left the senders", 60)
     for host, (_send, log) in SENDERS.items():
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
+
+
+def served() -> dict[tuple[str, int], list[str]]:
+    """The TLSA data of each owner, as the peer's resolver has it."""
+    return {owner: sorted(tlsa(*owner)) for owner in OWNERS}
+
+
+def schemes() -> set[str]:
+    """The schemes of all TLSA records that are served."""
+    return {record[:5] for records in served().values() for record in records}
 
 
 def until_another_key_is_live(most: int = 30, *arguments: str) -> list[str]:
