@@ -3,7 +3,7 @@
 """Runs on the peer: DANE clients that connect again and again until the file STOP is there; one line of JSON for each look.
 
 Each takes the TLSA records from the peer's own resolver, as its cache has them.  posttls-finger is for SMTP, and for https
-openssl's own DANE check with those records.  A browser, which trusts the CA, gets a page all the time.
+openssl's own DANE check with those records, for names given for it also without ECDSA.  A browser, which trusts the CA, gets a page all the time.
 """
 import http.client
 import json
@@ -15,7 +15,7 @@ import threading
 import time
 
 STOP, CA = "/run/dane-peers-stop", "/etc/ssl/lab-acme-root.pem"
-domain, names, addresses = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
+domain, names, addresses, rsa_names = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(","), sys.argv[4:]
 
 
 def output(*command):
@@ -31,12 +31,22 @@ def smtp(address):
     return "Verified TLS connection established" in said, said
 
 
-def https(name, address):
-    records = [line.split() for line in output("dig", "+short", "TLSA", f"_443._tcp.{name}")[1].splitlines()]
+def openssl(name, address, port, *options):
+    records = [line.split() for line in output("dig", "+short", "TLSA", f"_{port}._tcp.{name}")[1].splitlines()]
     data = [word for one in records for word in ("-dane_tlsa_rrdata", " ".join([*one[:3], "".join(one[3:])]))]
-    place = f"[{address}]:443" if ":" in address else f"{address}:443"
-    status, said = output("openssl", "s_client", "-connect", place, "-servername", name, "-dane_tlsa_domain", name, *data, "-verify_return_error", "-brief")
+    place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    status, said = output("openssl", "s_client", "-connect", place, "-servername", name, "-dane_tlsa_domain", name, *data, "-verify_return_error", "-brief",
+                          *options)
     return bool(records) and status == 0 and "Verification: OK" in said, said
+
+
+def https(name, address):
+    return openssl(name, address, 443)
+
+
+def rsa(name, port, address):
+    good, said = openssl(name, address, port, "-tls1_2", "-cipher", "aRSA", *(("-starttls", "smtp") if port == 25 else ()))
+    return good or "handshake failure" in said, "no RSA" if "handshake failure" in said else said  # that is what says where there is none
 
 
 def browser(name, address):
@@ -77,7 +87,8 @@ def look_on(kinds):
         for address in addresses:
             for kind, look in kinds:
                 good, said = look(address)
-                print(json.dumps({"time": round(time.time(), 1), "kind": kind, "address": address, "good": good, "said": "" if good else said[-600:]}) + "\n",
+                said = "" if good and said != "no RSA" else said[-600:]
+                print(json.dumps({"time": round(time.time(), 1), "kind": kind, "address": address, "good": good, "said": said}) + "\n",
                       end="", flush=True)
 
 
@@ -86,7 +97,8 @@ def main():
         os.unlink(STOP)
     thread = threading.Thread(target=look_on, args=([(f"browser {name}", lambda to, name=name: browser(name, to)) for name in names],))
     thread.start()
-    look_on([("smtp", smtp), *((name, lambda to, name=name: https(name, to)) for name in names)])
+    look_on([("smtp", smtp), *((name, lambda to, name=name: https(name, to)) for name in names),
+             *((f"RSA {name}:{port}", lambda to, name=name, port=port: rsa(name, port, to)) for name in rsa_names for port in (25, 443))])
     thread.join()
 
 

@@ -74,17 +74,17 @@ class Seen:
 
 
 @contextmanager
-def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDRESSES[VPS]) -> Iterator[Seen]:
+def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDRESSES[VPS], rsa: tuple[str, ...] = ()) -> Iterator[Seen]:
     """DANE clients on the peer and on another host, as long as this is open; after that it has all that they saw.
 
-    names: of web servers, which all of the addresses have; those of mail servers are asked by mail.
+    names: of web servers, which all of the addresses have; those of mail servers are asked by mail.  rsa: of mail and web servers, for clients without ECDSA.
     """
     seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800"]
     begin = {host: int(on(host, f"cat {log} 2>/dev/null | wc -c")) for host, (_send, log) in SENDERS.items()}
     for host in SENDERS:
         on(host, f"rm -f {STOP}")
     with contextlib.ExitStack() as stack:
-        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, ",".join(names), ",".join(addresses)], text=True,
+        looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, ",".join(names), ",".join(addresses), *rsa], text=True,
                                                      stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=subprocess.PIPE))
         for host, (send, _log) in SENDERS.items():
             stack.enter_context(subprocess.Popen([*lab, host, "sh", "-c", f"until test -e {STOP}; do echo hello | {send}; sleep 0.2; done"],

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RSA joins ECDSA on a host, both keys roll, and RSA leaves again; no client of either kind meets a key that it cannot verify.
+
+Of `make rolls`: python -m pytest -s tests/integration/pairs.py
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lab_client import ACME, MX, PEER, ROOT, VPS, good, on, site, verify
+from rolls import FAST, KEEP, LIVE, Seen, peers, renew, served
+
+PAIR = ("-i", str(ROOT / "tests" / "lab" / "pair.yml"))
+RSA_LIVE = LIVE.replace(f"/live/{MX}/", "/live/g-rsa/")
+
+
+def has_rsa(port: int) -> bool:
+    """Whether a client without ECDSA is given a certificate."""
+    said = on(PEER, f"openssl s_client -connect {MX}:{port} {'-starttls smtp' if port == 25 else ''} -servername {MX} -tls1_2 -cipher aRSA -brief </dev/null",
+              check=False)
+    assert ("handshake failure" in said) != ("CONNECTION ESTABLISHED" in said), said
+    return "CONNECTION ESTABLISHED" in said
+
+
+def until(fact: Callable[[], bool], *arguments: str) -> int:
+    """Run renew.yml until it is so; how many runs it took."""
+    for run in range(1, 40):
+        good(renew(*PAIR, *arguments))
+        if fact():
+            return run
+    raise AssertionError("forty runs were not enough")
+
+
+def judge(seen: Seen) -> None:
+    """Clients failed only where apache restarted, with another configuration, or sendmail, which reads a pair when it starts."""
+    wrong = [look for look in seen.wrong() if "efused" not in look["said"]]
+    assert not wrong, wrong[:5]
+    assert not [line for host in (PEER, ACME) for line in seen.deferred(host) if not re.search("refused|retry time not reached", line)]
+
+
+def test_rsa_joins_and_no_peer_notices(fast: None) -> None:
+    assert not has_rsa(25) and not has_rsa(443)
+    on(VPS, "rm -rf /var/lib/selfhost-dane/certificates/g-rsa /var/lib/selfhost-dane/live/g-rsa")  # keys of a run before, which have records still
+    with peers(rsa=(MX,)) as seen:
+        good(site(*PAIR, *FAST))
+        runs = until(lambda: has_rsa(443), *KEEP)
+        assert not has_rsa(25)  # site.yml has sendmail present it
+        good(site(*PAIR, *FAST, *KEEP))
+    print(f"RSA joined in {runs} runs: {seen.summary()}")
+    judge(seen)
+    assert has_rsa(25) and has_rsa(443) and len(served()[MX, 25]) == len(served()[MX, 443]) == 4
+    for port in (25, 443):  # first none, then one that is verified, and never none again
+        looks = [look["said"] for look in seen.looks if look["kind"] == f"RSA {MX}:{port}" and look["good"]]
+        assert looks == sorted(looks, reverse=True) and len(set(looks)) == 2, looks
+    good(verify(*PAIR, *FAST, *KEEP))
+
+
+def test_both_keys_roll_and_no_peer_notices(fast: None) -> None:
+    old = [on(VPS, LIVE), on(VPS, RSA_LIVE)]
+    with peers(rsa=(MX,)) as seen:
+        runs = until(lambda: not {on(VPS, LIVE), on(VPS, RSA_LIVE)} & set(old))
+    print(f"both keys rolled in {runs} runs: {seen.summary()}")
+    judge(seen)
+    assert not any(look["said"] == "no RSA" for look in seen.looks)
+    good(verify(*PAIR, *FAST))
+
+
+def test_rsa_leaves_and_no_peer_notices(fast: None) -> None:
+    with peers(rsa=(MX,)) as seen:
+        good(site(*FAST, *KEEP))
+    print(f"RSA left: {seen.summary()}")
+    judge(seen)
+    assert not has_rsa(25) and not has_rsa(443)
