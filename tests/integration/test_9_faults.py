@@ -71,7 +71,8 @@ FAULTS = [
     # what its disk held before the next key was published is what it serves after a restart
     Fault("the secondary falls back", HOME, f"cp {SECONDARY} /root/old.zone 2>/dev/null || nsd-control write {ZONE}; " + blackhole(HOME, VPS)[0]
           + f"; systemctl stop nsd; sed -E -i 's/(TLSA\\s+3 1 1 )[0-9a-f]{{8}}/\\100000000/' {SECONDARY}; systemctl start nsd",
-          blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd", r"198\.51\.100\.11", after=3, fall_back=40),
+          blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
+          r"198\.51\.100\.11", after=3, fall_back=40),
     Fault("the CA is down", VPS, *blackhole(VPS, ACME), says="failed: ", after=3),
     Fault("the signer fails", VPS, *replaced("/usr/bin/ldns-signzone", "exit 1"), says="ldns-signzone"),
     Fault("NSD says that it reloads, and does not", VPS, *replaced("/usr/sbin/nsd-control", "exit 0"), says="serves"),
