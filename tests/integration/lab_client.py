@@ -20,7 +20,8 @@ FLEET = ("-i", str(ROOT / "tests" / "lab" / "fleet.yml"))  # given after them
 ZONE, MX = "pyon.example", "g.pyon.example"
 VPS, HOME, PEER, ACME, ROOTNS = "vps.pyon.example", "home.pyon.example", "peer.example", "acme.example", "rootns.example"
 MX2, CONTROL = "mx2.pyon.example", "control.example"  # of the fleet
-ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11"), MX2: ("198.51.100.12", "2001:db8:51::12")}
+ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11"), MX2: ("198.51.100.12", "2001:db8:51::12"),
+             ACME: ("198.51.100.30", "2001:db8:51::30")}
 MAIL_HOSTS = {MX: VPS, MX2: MX2}  # mail name: the host behind it
 SIGNED = f"/var/lib/nsd/selfhost-dane/{ZONE}.signed"
 _RECAP = re.compile(r"^(\S+)\s+: ((?:\w+=\d+\s*)+)$", re.MULTILINE)

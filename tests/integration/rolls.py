@@ -26,6 +26,9 @@ LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -
 CERTIFICATE = f"openssl x509 -in /var/lib/selfhost-dane/live/{MX}/cert.pem -outform der | sha256sum | cut -c-64"
 OWNERS = ((MX, 25), (MX, 443), (ZONE, 443))
 STOP = "/run/dane-peers-stop"
+STATE = "/var/lib/selfhost-dane"
+# The host waits for an hour before it tries a step again that has failed.
+HOUR = f"sed -i -E 's/\"next_attempt\": [0-9]+/\"next_attempt\": 0/' {STATE}/certificates/*/state.json"
 
 
 def renew(*arguments: str) -> Run:
@@ -99,6 +102,12 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
     wait_for(lambda: on(PEER, "postqueue -j") + on(ACME, "exim -bpc").strip() == "0", "all mail has left the senders", 60)
     for host, (_send, log) in SENDERS.items():
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
+
+
+def blackhole(host: str, *to: str) -> tuple[str, str]:
+    """The commands by which a host cannot reach others, and by which it can again."""
+    routes = [f"ip {'-6 ' if ':' in address else ''}route %s unreachable {address}" for one in to for address in ADDRESSES[one]]
+    return "; ".join(route % "replace" for route in routes), "; ".join(route % "del" for route in routes)
 
 
 def served() -> dict[tuple[str, int], list[str]]:

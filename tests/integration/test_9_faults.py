@@ -16,29 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from lab_client import ACME, ADDRESSES, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
-from rolls import FAST, LIVE, POLICY, peers, renew, until_another_key_is_live
+from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
+from rolls import FAST, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
 SEED = 11
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDARY = f"/var/lib/nsd/selfhost-dane/secondary/{ZONE}.zone"
-STATE = "/var/lib/selfhost-dane"
-
-
-def blackhole(host: str, *to: str) -> tuple[str, str]:
-    """The commands by which a host cannot reach others, and by which it can again."""
-    routes = [f"ip {'-6 ' if ':' in address else ''}route %s unreachable {address}" for one in to for address in ADDRESSES[one]]
-    return "; ".join(route % "replace" for route in routes), "; ".join(route % "del" for route in routes)
 
 
 def replaced(program: str, script: str) -> tuple[str, str]:
     """The commands that put a script in place of a program of the host, and the program back."""
     return (f"set -e; cp -a {program} {program}.kept; printf '#!/bin/sh\\n{script}\\n' >{program}.new; chmod 755 {program}.new; mv {program}.new {program}",
             f"mv {program}.kept {program}")
-
-
-# The host waits for an hour before it tries a step again that has failed.
-HOUR = f"sed -i -E 's/\"next_attempt\": [0-9]+/\"next_attempt\": 0/' {STATE}/certificates/*/state.json"
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,6 @@ class Fault:
         return "-e", json.dumps({"dane_policy": {**POLICY, "fall_back": self.fall_back}})
 
 
-ADDRESSES[ACME] = ("198.51.100.30", "2001:db8:51::30")
 FAULTS = [
     # NSD 4.6 stays with what it had on its disk until there is another serial
     Fault("the secondary is stopped", HOME, "systemctl stop nsd", f"systemctl start nsd; nsd-control force_transfer {ZONE}", r"198\.51\.100\.11", fall_back=40),
