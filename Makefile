@@ -163,7 +163,7 @@ rolls: setup
 	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py $(addprefix tests/integration/,shared_names.py pairs.py unattended.py)
 
 faults: setup
-	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py
+	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py tests/integration/primary_down.py
 
 # Alone on the machine, or the ratios are those of chance.
 bench: setup

@@ -53,15 +53,16 @@ def signed_at() -> str:
 class Watcher(threading.Thread):
     """A DANE sender that looks again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, destination: str = ZONE) -> None:
         super().__init__()
+        self.destination = destination
         self.stop = threading.Event()
         self.seen: list[str] = []
 
     def run(self) -> None:
         while not self.stop.is_set():
             for family in ("ipv4", "ipv6"):
-                self.seen.append(on(PEER, f"posttls-finger -c -a {family} -l dane -L summary {ZONE}", check=False))
+                self.seen.append(on(PEER, f"posttls-finger -c -a {family} -l dane -L summary {self.destination}", check=False))
             self.stop.wait(0.5)
 
 
