@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import printable
 
-PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders a certificate for its next key",
+PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders its next certificate",
           "deploy": "goes over to its next certificate", "delete_key": "deletes a key that it has done with"}
 SHOWN = 6           # of what holds a key back
 LEAST = 5           # seconds between two looks where nothing has changed
@@ -193,7 +193,7 @@ def status(planned: Iterable[Json], reports: Iterable[Json], now: int) -> list[s
 def _next(step: Json, now: int) -> str:
     if step["step"] == "wait":
         return ("it goes on when that is mended, and renew.yml runs" if step["not_before"] is None else
-                f"it goes over to its next key, at the latest {when(step['not_before'], now)}")
+                f"it goes over to its next certificate, at the latest {when(step['not_before'], now)}")
     if step["step"] == "rest":
         return "nothing" if step["not_before"] is None else f"its key is to be rolled {when(step['not_before'], now)}"
     return f"it {PHASES[step['step']]}, when renew.yml runs"
@@ -211,7 +211,9 @@ def _of_host(told: Json | None, published: set[str], now: int) -> list[str]:
             role, age, following = "live", f"for {span(now - live['since'])}", True
         else:
             role, age = ("next" if following else "old"), f"made {span(now - key['created'])} ago"
-        here = "published" if f"3 1 1 {key['spki']}" in published else "not published"
+        certificates = {one["fingerprint"] for one in (key.get("certificate"), live if role == "live" else None) if one and one.get("fingerprint")}
+        here = ("published" if f"3 1 1 {key['spki']}" in published else
+                "its certificate published" if any(f"3 0 1 {fingerprint}" in published for fingerprint in certificates) else "not published")
         lines.append(f"  {'' if lines else 'keys':<8} {role:<4} {key['spki'][:16]}... {age}, {here}")
     if told["live"]:
         lines.append(f"  expires  the certificate, {when(live['not_after'], now)}" + (f"; due: {told['due']}" if told["due"] else ""))

@@ -141,7 +141,7 @@ def test_a_run_takes_one_step_and_ends(world: World) -> None:
     assert status == 0, said
     assert world.taken() == ["order"] and len(world.plans()) == 1
     assert sorted(one["host"] for one in world.plans()[0]["arguments"]["reports"]) == [MX2, VPS]
-    assert f"{VPS}, {CERTIFICATE}: orders a certificate for its next key: because of order" in said
+    assert f"{VPS}, {CERTIFICATE}: orders its next certificate: because of order" in said
 
 
 def test_a_run_that_waits_goes_on_until_all_rest(world: World) -> None:
@@ -238,6 +238,7 @@ def test_the_status_writes_nothing(world: World) -> None:
     assert status == 0, said
     assert world.calls("tlsa_rrsets") and all(call["check"] for call in [*world.calls("tlsa_rrsets"), *world.calls("tls_certificates")])
     assert not [line for line in (world.directory / "calls").read_text(encoding="utf-8").splitlines() if "zone" in json.loads(line)["module"]]
-    for wanted in (f"{CERTIFICATE} on {VPS}: waits", "held by 198.51.100.11 may still serve it", "it goes over to its next key, at the latest in 3 days (",
+    for wanted in (f"{CERTIFICATE} on {VPS}: waits", "held by 198.51.100.11 may still serve it",
+                   "it goes over to its next certificate, at the latest in 3 days (",
                    f"keys live {A[:16]}... for", f"next {B[:16]}... made", f"records _25._tcp.{CERTIFICATE}. 3600 TLSA 3 1 1 aaaaaaaa.., 3 1 1 bbbbbbbb.."):
         assert wanted in said, said

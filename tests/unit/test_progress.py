@@ -56,7 +56,7 @@ def test_a_step_that_was_taken_is_followed_at_once() -> None:
     seen = look(step("publish"), step("wait", NOW + 9999, host="mx2"))
     assert (seen.more, seen.pause) == (True, 1)
     again = look(step("order"), step("wait", NOW + 9999, host="mx2"), before=seen)
-    assert again.pause == 1 and again.lines == ["vps, g: orders a certificate for its next key: so"]
+    assert again.pause == 1 and again.lines == ["vps, g: orders its next certificate: so"]
 
 
 @pytest.mark.parametrize(("until", "fall_back", "pause"), [
@@ -143,7 +143,7 @@ def test_the_status_of_a_key_on_its_way() -> None:
         "  why      so",
         "  held by  198.51.100.11 may still serve it",
         "           y",
-        "  next     it goes over to its next key, at the latest in 3 days (Wed 02 Dec 13:15 UTC)",
+        "  next     it goes over to its next certificate, at the latest in 3 days (Wed 02 Dec 13:15 UTC)",
         "  keys     live aaaaaaaaaaaaaaaa... for 7 days, published",
         "           next bbbbbbbbbbbbbbbb... made 8 days ago, not published",
         "  expires  the certificate, in 5 days (Fri 04 Dec 13:15 UTC); due: it is old",
@@ -158,6 +158,18 @@ def test_the_status_of_a_key_that_has_rolled() -> None:
     lines = status_lines([planned(step("rest", NOW + 86400))], [report(live=B)], NOW)
     assert lines[3:5] == ["  keys     old  aaaaaaaaaaaaaaaa... made 9 days ago, published", "           live bbbbbbbbbbbbbbbb... for 7 days, not published"]
     assert lines[2] == "  next     its key is to be rolled in 24 hours (Mon 30 Nov 13:15 UTC)"
+
+
+def test_the_status_says_so_where_records_are_those_of_certificates() -> None:
+    told = report()
+    told["certificates"][0]["live"]["fingerprint"] = A
+    told["certificates"][0]["keys"][1]["certificate"] = {"fingerprint": B, "not_after": NOW + 86400}
+    plan = planned(step("rest"))
+    plan["tlsa_planned"]["zones"][0]["tlsa"][0]["records"] = [f"3 0 1 {A}"]
+    assert status_lines([plan], [told], NOW)[3:5] == ["  keys     live aaaaaaaaaaaaaaaa... for 7 days, its certificate published",
+                                                      "           next bbbbbbbbbbbbbbbb... made 8 days ago, not published"]
+    plan["tlsa_planned"]["zones"][0]["tlsa"][0]["records"].append(f"3 0 1 {B}")
+    assert status_lines([plan], [told], NOW)[4] == "           next bbbbbbbbbbbbbbbb... made 8 days ago, its certificate published"
 
 
 def test_the_status_of_what_is_not_known() -> None:
