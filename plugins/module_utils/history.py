@@ -253,7 +253,7 @@ def served_until(rrset: RRset, server: Server, policy: Policy) -> int:
 
 def cached_until(rrset: RRset, servers: Iterable[Server], policy: Policy) -> int:
     """The last time at which a peer may rely on `rrset`, which the primary has replaced, as far as caches honour TTLs."""
-    known = tuple(servers) or (Server("of which nothing is known", unlistable=True),)
+    known = tuple(servers) or (Server("of which nothing is known"),)
     return max(served_until(rrset, server, policy) for server in known) + hold(rrset.ttl, policy)
 
 

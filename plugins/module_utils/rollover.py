@@ -264,10 +264,10 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
 def joining(backend: Backend, owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules) -> Opening | None:
     """When a certificate that has never been live may be presented beside another one of its host (RSA beside ECDSA).
 
-    Until then peers may know the records of that one alone.  None where it does not have to wait, as where nothing is published yet.
+    Until then peers may know the records of that one alone.  None where it does not have to wait, as where nothing was ever published.
     """
     shared = {name for one in backends if one.host == backend.host and one is not backend for name in one.owners}
-    known = [owner for owner in owners if owner.name in shared and owner.name in backend.owners and owner.published()]
+    known = [owner for owner in owners if owner.name in shared and owner.name in backend.owners and owner.history.rrsets]
     if backend.live or not known:
         return None
     first = next(iter(backend.clean()), None)

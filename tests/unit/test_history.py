@@ -242,6 +242,16 @@ def test_a_history_is_older_than_what_is_served(address: str, records: set[TLSA]
     assert is_older(history, [Answer(address, frozenset(records), TTL, signed + 1000, EXPIRE)], 1000) is older
 
 
+def test_a_server_that_is_silent_has_not_answered() -> None:
+    history = see(start(ONE, TWO), 50, **{ONE: OLD})
+    assert [(server.address, server.answered) for server in history.servers] == [(ONE, 50), (TWO, 0)]
+
+
+def test_of_servers_that_answered_the_last_answer_counts_for_one_that_did_not() -> None:
+    history = see(see(named(published(History(), OLD, TTL, SIGNED, EXPIRE, 0), [ONE, TWO], (), 0), 30, **{TWO: OLD}), 50, **{ONE: OLD})
+    assert not is_older(history, [Answer("198.51.100.3", frozenset({C}), TTL, 1040, EXPIRE)], 1000)
+
+
 def test_what_nobody_ever_answered_is_older_than_anything_unknown() -> None:
     history = published(History(), OLD, TTL, SIGNED, EXPIRE, 0)
     assert is_older(history, [Answer(ONE, OLD, TTL + 1, 1001, EXPIRE)], 1000) and not is_older(history, [Answer(ONE, OLD, TTL, 1001, EXPIRE)], 1000)

@@ -458,6 +458,16 @@ def test_a_certificate_joins_another_one_when_all_caches_know_its_keys() -> None
     assert early.rrsets[MAIL].records == late.rrsets[MAIL].records == rrset(A, B, C, D) and early.steps[VPS].kind == "rest"
 
 
+def test_what_joins_waits_for_what_was_published_before_and_may_be_in_caches() -> None:
+    new = rsa(live="", presented=())
+    gone = owner(before=(A, B), gone=3000)
+    assert not gone.published() and gone.history.rrsets
+    forgotten = replace(owner(), history=lost(History(), P, 4000))
+    for one, now in ((gone, 3001), (forgotten, 4001)):
+        assert plan([one], [backend(), new], RULES, now).held == (RSA,)
+    assert plan([gone], [backend(), new], RULES, 10**6).held == ()
+
+
 def test_what_joins_is_held_back_before_anything_is_known_of_it() -> None:
     for unknown in (replace(rsa(live="", heard=False, presented=()), keys=()), rsa(key(C, compromised=True), live="")):
         outcome = plan([owner(A, B)], [backend(), unknown], RULES, 5000)
@@ -471,6 +481,15 @@ def test_the_keys_of_what_joins_are_those_that_nobody_else_may_have() -> None:
     assert plan([known], [backend(), new], RULES, 5000).held == ()
 
 
+def test_what_is_not_heard_of_gets_no_records_for_joining() -> None:
+    for silent in (backend(heard=False, live="", presented=()), rsa(heard=False, live="", presented=())):
+        assert plan([owner(E)], [silent], RULES, 5000).rrsets[MAIL].records == rrset(E)
+
+
+def test_what_no_client_can_reach_any_more_leaves_the_rrset() -> None:
+    assert plan([replace(owner(A, B, C), unused=rrset(C, D))], [backend()], RULES, 5000).rrsets[MAIL].records == rrset(A, B)
+
+
 def test_what_has_records_and_lost_its_live_link_gets_no_more() -> None:
     lost_link = backend(A, B, C, live="", presented=())
     assert plan([owner(B, C)], [lost_link], RULES, 5000).rrsets[MAIL].records == rrset(B, C)
@@ -478,6 +497,7 @@ def test_what_has_records_and_lost_its_live_link_gets_no_more() -> None:
 
 @pytest.mark.parametrize("others", [
     (owner(), backend(), rsa(live="", presented=())),                         # nothing is published yet
+    (owner(), backend(), replace(rsa(live="", presented=()), keys=())),       # and no key of it is there either
     (owner(A, B, C, D), backend(), rsa()),                                    # it has been live
     (owner(A, B), backend(), rsa(live="", presented=(), owners=(WEB,))),      # of another name or port
     (owner(A, B), backend(), replace(rsa(live="", presented=()), host="mx2")),  # on another host, with addresses of its own
