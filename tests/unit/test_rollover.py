@@ -481,9 +481,17 @@ def test_the_keys_of_what_joins_are_those_that_nobody_else_may_have() -> None:
     assert plan([known], [backend(), new], RULES, 5000).held == ()
 
 
+def test_two_keys_of_what_joins_are_published_and_no_spare_one() -> None:
+    assert plan([owner(A, B)], [backend(), rsa(C, D, E, live="", presented=())], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C, D)
+
+
 def test_what_is_not_heard_of_gets_no_records_for_joining() -> None:
     for silent in (backend(heard=False, live="", presented=()), rsa(heard=False, live="", presented=())):
         assert plan([owner(E)], [silent], RULES, 5000).rrsets[MAIL].records == rrset(E)
+
+
+def test_a_host_that_has_lost_its_live_key_gets_no_records_for_joining() -> None:
+    assert plan([owner(E)], [backend(B, C, live=A)], RULES, 5000).rrsets[MAIL].records == rrset(A, E)
 
 
 def test_what_no_client_can_reach_any_more_leaves_the_rrset() -> None:
