@@ -417,10 +417,10 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
     if joins and not joins.is_open(now):
         return Step("wait", "it joins another certificate of its host, and caches may hold records that it does not match",
                     held_by=joins.waits_for, not_before=joins.time)
-    first = backend.clean()[:1] if joins and bound(owners, rules) else ()
-    if first and first[0].certificate and not any(owner.trouble for owner in owners):
-        return Step("deploy", "it joins another certificate of its host, and no cache holds records that it does not match", first[0].spki,
-                    first[0].certificate)
+    first = next(iter(backend.clean()), None) if joins and bound(owners, rules) else None
+    if first and first.certificate and not any(owner.trouble for owner in owners):
+        return Step("deploy", "it joins another certificate of its host, and no cache holds records that it does not match", first.spki,
+                    first.certificate)
     if current is None:
         return Step("wait", "it has no live certificate with a key of its own disk; the next run orders one, or says what is wrong")
     trouble = tuple(dict.fromkeys(owner.trouble for owner in owners if owner.trouble))

@@ -450,11 +450,15 @@ def test_a_certificate_joins_another_one_when_all_caches_know_its_keys() -> None
     outcome = plan([owner(A, B)], [backend(), new], RULES, 5000)
     assert outcome.rrsets[MAIL] == RRset(rrset(A, B, C, D), "a key is added: every backend goes on to match")
     assert outcome.held == (RSA,) and outcome.steps[RSA].kind == "wait"
+    assert outcome.steps[RSA].held_by == ("the primary publishes the RRset 3 1 1 aaaaaaaa.., 3 1 1 bbbbbbbb..",)
     known = owner(A, B, C, D, before=(A, B), gone=3000)
     early, late = (plan([known], [backend(), new], RULES, now) for now in (3000 - P.fall_back + HOLD + P.lead - 1, 3000 + HOLD + P.lead))
     assert early.held == (RSA,) and late.held == ()
     assert early.steps[RSA].reason == "it joins another certificate of its host, and caches may hold records that it does not match"
+    assert early.steps[RSA].not_before == 3000 + HOLD + P.lead
     assert late.steps[RSA].reason.startswith("it has no live certificate")
+    ready = plan([known], [backend(), rsa(key(C, FP), D, live="", presented=(seen(""),))], RULES, 10**5)
+    assert ready.steps[RSA].kind == "wait"  # the host's own run makes it live
     assert early.rrsets[MAIL].records == late.rrsets[MAIL].records == rrset(A, B, C, D) and early.steps[VPS].kind == "rest"
 
 

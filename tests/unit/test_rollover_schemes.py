@@ -441,6 +441,22 @@ def test_a_certificate_joins_when_caches_know_its_record() -> None:
     assert early.rrsets[MAIL].records == late.rrsets[MAIL].records == certs(F, J)
 
 
+def test_trouble_of_one_owner_holds_what_joins() -> None:
+    known = owner(certs(F, J), certs(F), gone=3000)
+    web = replace(known, name="_443._tcp.g.", trouble="bogus")
+    both = [replace(one, owners=(MAIL, web.name)) for one in (backend(), joiner())]
+    assert plan([known, replace(web, trouble="")], both, CERTIFICATES, 10**5).steps[RSA].kind == "deploy"
+    assert plan([known, web], both, CERTIFICATES, 10**5).steps[RSA].kind == "wait"
+
+
+def test_what_was_ordered_and_is_not_due_goes_live_by_no_renewal() -> None:
+    assert planned(owner(certs(F, G), certs(F)), backend(key(A, G), key(B)), now=10**5 // 2)[1].reason == "its certificate is in its time"
+
+
+def test_a_key_without_a_certificate_goes_live_beside_no_other() -> None:
+    assert plan([owner(keys(A, B, C))], [backend(), joiner(key(C))], CERTIFICATES, 10**5).steps[RSA].kind == "wait"
+
+
 def test_a_key_without_a_certificate_joins_nothing_where_records_stand_for_certificates() -> None:
     for records in (certs(F), keys(A) | certs(F)):
         outcome = plan([owner(records)], [backend(), joiner(key(C))], CERTIFICATES, 10**5)
