@@ -160,7 +160,7 @@ kills: setup
 	python -m pytest -s tests/integration/kills.py
 
 rolls: setup
-	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py $(addprefix tests/integration/,shared_names.py pairs.py load.py unattended.py)
+	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py $(addprefix tests/integration/,shared_names.py pairs.py load.py lost_host.py unattended.py)
 
 faults: setup
 	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py tests/integration/primary_down.py

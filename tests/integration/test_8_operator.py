@@ -62,17 +62,3 @@ def test_a_stolen_key_is_replaced_at_once_by_the_next_one_that_caches_know(fast:
     assert revoke, done.output
     assert "+ Done." in on(VPS, revoke[0])  # what the operator is told to do is done as it stands there
     good(verify(*FAST))
-
-
-def test_a_key_without_a_clean_next_one_is_replaced_only_by_the_operators_choice(fast: None) -> None:
-    """All keys of the host are known to somebody: whatever is done, somebody is harmed."""
-    old, records = on(VPS, LIVE), served()
-    done = emergency("lost")
-    assert done.status == 2 and "stay_up" in done.output and "revoke_now" in done.output, done.output
-    assert on(VPS, LIVE) == old and served() == records
-    with peers() as seen:
-        good(emergency("lost", "stay_up"))
-    print(f"all keys lost, stay_up: {seen.summary()}")
-    assert on(VPS, LIVE) != old and not any(set(records[owner]) & set(served()[owner]) for owner in ((MX, 25), (MX, 443)))
-    assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
-    good(verify(*FAST))

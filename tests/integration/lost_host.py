@@ -1,0 +1,25 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Somebody may have all keys of a host: what the operator is asked, and what comes of it.
+
+Of `make rolls`: python -m pytest -s tests/integration/lost_host.py
+"""
+from __future__ import annotations
+
+from lab_client import ACME, MX, PEER, VPS, good, on, verify
+from rolls import FAST, LIVE, peers, served
+from test_8_operator import emergency
+
+
+def test_a_key_without_a_clean_next_one_is_replaced_only_by_the_operators_choice(fast: None) -> None:
+    """All keys of the host are known to somebody: whatever is done, somebody is harmed."""
+    old, records = on(VPS, LIVE), served()
+    done = emergency("lost")
+    assert done.status == 2 and "stay_up" in done.output and "revoke_now" in done.output, done.output
+    assert on(VPS, LIVE) == old and served() == records
+    with peers() as seen:
+        good(emergency("lost", "stay_up"))
+    print(f"all keys lost, stay_up: {seen.summary()}")
+    assert on(VPS, LIVE) != old and not any(set(records[owner]) & set(served()[owner]) for owner in ((MX, 25), (MX, 443)))
+    assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
+    good(verify(*FAST))
