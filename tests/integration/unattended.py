@@ -27,7 +27,7 @@ def subjects() -> list[str]:
 
 def test_nobody_is_there_for_five_renewals_and_when_the_ca_is_down(fast: None) -> None:
     lab("up", CONTROL)
-    good(playbook(str(ROOT / "tests" / "lab" / "unattended_packages.yml"), *UNATTENDED, "-e", f"unattended_packages_host={CONTROL}"))
+    good(playbook(str(ROOT / "tests" / "lab" / "unattended_packages.yml"), *UNATTENDED))
     on(CONTROL, MSMTP, seconds=120)
     before, (broken, mended) = len(subjects()), blackhole(VPS, ACME)
     try:
