@@ -7,10 +7,9 @@ Of `make rolls`: python -m pytest -s tests/integration/pairs.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from lab_client import ACME, MX, PEER, ROOT, VPS, good, on, site, verify
-from rolls import FAST, KEEP, LIVE, Seen, peers, renew, served
+from rolls import FAST, KEEP, LIVE, Seen, peers, runs_until, served
 
 PAIR = ("-i", str(ROOT / "tests" / "lab" / "pair.yml"))
 RSA_LIVE = LIVE.replace(f"/live/{MX}/", "/live/g-rsa/")
@@ -22,15 +21,6 @@ def has_rsa(port: int) -> bool:
               check=False)
     assert ("handshake failure" in said) != ("CONNECTION ESTABLISHED" in said), said
     return "CONNECTION ESTABLISHED" in said
-
-
-def until(fact: Callable[[], bool], *arguments: str) -> int:
-    """Run renew.yml until it is so; how many runs it took."""
-    for run in range(1, 40):
-        good(renew(*PAIR, *arguments))
-        if fact():
-            return run
-    raise AssertionError("forty runs were not enough")
 
 
 def judge(seen: Seen) -> None:
@@ -45,7 +35,7 @@ def test_rsa_joins_and_no_peer_notices(fast: None) -> None:
     on(VPS, "rm -rf /var/lib/selfhost-dane/certificates/g-rsa /var/lib/selfhost-dane/live/g-rsa")  # keys of a run before, which have records still
     with peers(rsa=(MX,)) as seen:
         good(site(*PAIR, *FAST))
-        runs = until(lambda: has_rsa(443), *KEEP)
+        runs = runs_until(lambda: has_rsa(443), *PAIR, *KEEP)
         assert not has_rsa(25)  # site.yml has sendmail present it
         good(site(*PAIR, *FAST, *KEEP))
     print(f"RSA joined in {runs} runs: {seen.summary()}")
@@ -60,7 +50,7 @@ def test_rsa_joins_and_no_peer_notices(fast: None) -> None:
 def test_both_keys_roll_and_no_peer_notices(fast: None) -> None:
     old = [on(VPS, LIVE), on(VPS, RSA_LIVE)]
     with peers(rsa=(MX,)) as seen:
-        runs = until(lambda: not {on(VPS, LIVE), on(VPS, RSA_LIVE)} & set(old))
+        runs = runs_until(lambda: not {on(VPS, LIVE), on(VPS, RSA_LIVE)} & set(old), *PAIR)
     print(f"both keys rolled in {runs} runs: {seen.summary()}")
     judge(seen)
     assert not any(look["said"] == "no RSA" for look in seen.looks)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,16 @@ def served() -> dict[tuple[str, int], list[str]]:
 def schemes() -> set[str]:
     """The schemes of all TLSA records that are served."""
     return {record[:5] for records in served().values() for record in records}
+
+
+def runs_until(fact: Callable[[], object], *arguments: str, status: int = 0) -> int:
+    """Run renew.yml, which is to end with `status`, until it is so; how many runs it took."""
+    for run in range(1, 30):
+        done = renew(*arguments)
+        assert done.status == status, done.output
+        if fact():
+            return run
+    raise AssertionError(f"not so after {run} runs; served: {served()}")
 
 
 def until_another_key_is_live(most: int = 30, *arguments: str) -> list[str]:

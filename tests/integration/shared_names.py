@@ -7,10 +7,9 @@ Of `make rolls`: python -m pytest -s tests/integration/shared_names.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from lab_client import ACME, ADDRESSES, FLEET, MX, MX2, PEER, ROOT, VPS, good, lab, on, site, verify, wait_for
-from rolls import FAST, KEEP, LIVE, Seen, peers, renew, served
+from rolls import FAST, KEEP, LIVE, Seen, peers, renew, runs_until, served
 
 SHARED = (*FLEET, "-i", str(ROOT / "tests" / "lab" / "shared.yml"))
 BOTH = ADDRESSES[VPS] + ADDRESSES[MX2]
@@ -21,16 +20,6 @@ OFF = re.compile("No route to host|refused|timed out|[Ll]ost connection|Errno 11
 def addresses() -> set[str]:
     """Those of the name, as the peer's resolver has them."""
     return set(on(PEER, f"dig +short A {MX}; dig +short AAAA {MX}").split())
-
-
-def until(fact: Callable[[], object], *arguments: str, status: int = 0) -> int:
-    """Run renew.yml until it is so; how many runs it took."""
-    for run in range(1, 40):
-        done = renew(*SHARED, *arguments)
-        assert done.status == status, done.output
-        if fact():
-            return run
-    raise AssertionError("forty runs were not enough")
 
 
 def judge(seen: Seen, off: bool = False) -> None:
@@ -50,7 +39,7 @@ def test_a_second_host_joins_and_no_peer_notices(fast: None) -> None:
     with peers(names=(MX,)) as seen:
         good(site(*SHARED, *FAST))
         assert addresses() == set(ADDRESSES[VPS])
-        runs = until(lambda: addresses() == set(BOTH), *KEEP)
+        runs = runs_until(lambda: addresses() == set(BOTH), *SHARED, *KEEP)
     print(f"the second host joined in {runs} runs: {seen.summary()}")
     judge(seen)
     assert len(served()[MX, 25]) == 4  # two keys of each
@@ -62,12 +51,12 @@ def test_keys_of_both_roll_while_one_of_them_is_down(fast: None) -> None:
     with peers(names=(MX,), addresses=BOTH) as seen:
         good(renew(*SHARED))
         lab("podman", "stop", MX2)
-        runs = until(lambda: on(VPS, LIVE) != old[VPS], status=4)
+        runs = runs_until(lambda: on(VPS, LIVE) != old[VPS], *SHARED, status=4)
         assert addresses() == set(BOTH) and len(served()[MX, 25]) >= 4
         lab("podman", "start", MX2)
         wait_for(lambda: on(MX2, "systemctl is-active ssh", check=False) == "active\n", "the host can be reached again", 60)
         assert on(MX2, LIVE) == old[MX2]
-        runs += until(lambda: on(MX2, LIVE) != old[MX2])
+        runs += runs_until(lambda: on(MX2, LIVE) != old[MX2], *SHARED)
     print(f"{runs} runs, a host was off in some: {seen.summary()}")
     judge(seen, off=True)
     assert {look["address"] for look in seen.looks if look["good"]} == set(BOTH)
