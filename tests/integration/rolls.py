@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ LIVE = f"openssl pkey -in /var/lib/selfhost-dane/live/{MX}/privkey.pem -pubout -
 CERTIFICATE = f"openssl x509 -in /var/lib/selfhost-dane/live/{MX}/cert.pem -outform der | sha256sum | cut -c-64"
 OWNERS = ((MX, 25), (MX, 443), (ZONE, 443))
 STOP = "/run/dane-peers-stop"
+GAP = 20  # seconds without a look, at most: more than openssl and posttls-finger may take where nobody answers
 STATE = "/var/lib/selfhost-dane"
 # The host waits for an hour before it tries a step again that has failed.
 HOUR = f"sed -i -E 's/\"next_attempt\": [0-9]+/\"next_attempt\": 0/' {STATE}/certificates/*/state.json"
@@ -43,9 +46,14 @@ SENDERS = {PEER: ("sendmail -f dane-only@peer.example kato@pyon.example", "/var/
 
 @dataclass
 class Seen:
-    """What the clients of DANE saw: each look of dane_peers.py, and what the logs of the two senders say of their mail."""
+    """What the clients of DANE saw: each look of dane_peers.py, and what the logs of the two senders say of their mail.
+
+    began, ended: of the time in which they had to look, in seconds since the epoch by the peer's clock.
+    """
 
     looks: list[dict[str, Any]] = field(default_factory=list)
+    began: float = 0.0
+    ended: float = 0.0
     logs: dict[str, str] = field(default_factory=dict)
 
     def wrong(self) -> list[dict[str, Any]]:
@@ -58,6 +66,11 @@ class Seen:
         for look in self.wrong():
             times.setdefault(look["kind"], []).append(look["time"])
         return {kind: max(found) - min(found) for kind, found in sorted(times.items())}
+
+    def gap(self) -> float:
+        """The longest time without a look, in seconds."""
+        times = [self.began, *sorted(look["time"] for look in self.looks), self.ended]
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
     def delivered(self, host: str) -> int:
         """How many messages were delivered over TLS that was verified by DANE."""
@@ -73,7 +86,7 @@ class Seen:
                             for name, host in (("Postfix", PEER), ("Exim", ACME)))
         outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
         said = " ".join(self.wrong()[0]["said"].split())[-200:] if outages else ""
-        return f"{len(self.looks)} looks, {f'failed: {outages} ({said})' if outages else '0 failed'}; {senders}"
+        return f"{len(self.looks)} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; {senders}"
 
 
 @contextmanager
@@ -87,21 +100,27 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
     for host in SENDERS:
         on(host, f"rm -f {STOP}")
     with contextlib.ExitStack() as stack:
+        # a file: a pipe holds some 1,290 lines, and then all clients wait
+        file = stack.enter_context(tempfile.TemporaryFile("w+"))
         looks = stack.enter_context(subprocess.Popen([*lab, PEER, "python3", "-", ZONE, ",".join(names), ",".join(addresses), *rsa], text=True,
-                                                     stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=subprocess.PIPE))
+                                                     stdin=stack.enter_context(Path(__file__).with_name("dane_peers.py").open()), stdout=file))
         for host, (send, _log) in SENDERS.items():
             stack.enter_context(subprocess.Popen([*lab, host, "sh", "-c", f"until test -e {STOP}; do echo hello | {send}; sleep 0.2; done"],
                                                  stdin=subprocess.DEVNULL))
+        seen.began = float(on(PEER, "date +%s.%N"))
         try:
             yield seen
         finally:
+            seen.ended = float(on(PEER, "date +%s.%N"))
             for host in SENDERS:
                 on(host, f"touch {STOP}")
-            assert looks.stdout
-            seen.looks += [json.loads(line) for line in looks.stdout]
+            looks.wait(120)
+            file.seek(0)
+            seen.looks += [json.loads(line) for line in file]
     wait_for(lambda: on(PEER, "postqueue -j") + on(ACME, "exim -bpc").strip() == "0", "all mail has left the senders", 60)
     for host, (_send, log) in SENDERS.items():
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
+    assert seen.gap() < GAP, f"nobody looked for {seen.gap():.0f} s"
 
 
 def blackhole(host: str, *to: str) -> tuple[str, str]:
