@@ -5,7 +5,7 @@
 #   make demo-down  take it away again
 #   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
-#   make rolls      the long form (an hour): keys, certificates, pairs and shared names roll in the lab, and DANE clients look all the time
+#   make rolls      the long form (two hours): keys, certificates, algorithms, pairs and shared names roll in the lab, and DANE clients look all the time
 #   make faults     the long form (half an hour): a key rolls in the lab while something is broken, and while runs are killed
 #   make simulate   the long form: every strategy in every simulated world, and a table of what went wrong
 #   make traces     what real NSD and unbound (from PATH) do when records are replaced, recorded for the simulation
@@ -160,7 +160,7 @@ kills: setup
 	python -m pytest -s tests/integration/kills.py
 
 rolls: setup
-	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py $(addprefix tests/integration/,shared_names.py pairs.py load.py lost_host.py unattended.py)
+	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py $(addprefix tests/integration/,shared_names.py pairs.py algorithm.py load.py lost_host.py unattended.py default_hold.py)
 
 faults: setup
 	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py tests/integration/primary_down.py

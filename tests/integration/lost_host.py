@@ -6,8 +6,8 @@ Of `make rolls`: python -m pytest -s tests/integration/lost_host.py
 """
 from __future__ import annotations
 
-from lab_client import ACME, MX, PEER, VPS, good, on, verify
-from rolls import FAST, LIVE, peers, served
+from lab_client import ACME, MX, PEER, VPS, ZONE, good, on, verify, wait_for
+from rolls import FAST, LIVE, TTL, peers, served
 from test_8_operator import emergency
 
 
@@ -22,4 +22,18 @@ def test_a_key_without_a_clean_next_one_is_replaced_only_by_the_operators_choice
     print(f"all keys lost, stay_up: {seen.summary()}")
     assert on(VPS, LIVE) != old and not any(set(records[owner]) & set(served()[owner]) for owner in ((MX, 25), (MX, 443)))
     assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
+    good(verify(*FAST))
+
+
+def test_revoke_now_keeps_dane_clients_away_for_no_longer_than_caches_hold_the_old_records(fast: None) -> None:
+    old = on(VPS, LIVE)
+    with peers() as seen:
+        done = good(emergency("lost", "revoke_now"))
+        assert on(VPS, LIVE) != old and f"{VPS}, {MX}: " in done.output
+        wait_for(lambda: "Verified" in on(PEER, f"posttls-finger -c -l dane -L summary {ZONE}", check=False), "the host is verified again", 2 * TTL)
+        wait_for(lambda: on(PEER, "postqueue -f; postqueue -j") == "", "Postfix has delivered what it deferred", 60)
+    print(f"all keys lost, revoke_now: {seen.summary()}")
+    outages = seen.outages()
+    assert {"smtp"} <= set(outages) <= {"smtp", MX}  # browsers go by the CA, and the certificate of the zone's own name stays
+    assert all(seconds < 2 * TTL for seconds in outages.values()), outages
     good(verify(*FAST))

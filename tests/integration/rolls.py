@@ -95,7 +95,7 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
 
     names: of web servers, which all of the addresses have; those of mail servers are asked by mail.  rsa: of mail and web servers, for clients without ECDSA.
     """
-    seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "1800"]
+    seen, lab = Seen(), [str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", "7200"]
     begin = {host: int(on(host, f"cat {log} 2>/dev/null | wc -c")) for host, (_send, log) in SENDERS.items()}
     for host in SENDERS:
         on(host, f"rm -f {STOP}")

@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A key rolls with the default hold, for a TTL of 300 s, and the lead and fall_back cut to a minute: half an hour, and no DANE client notices.
+
+Of `make rolls`: python -m pytest -s tests/integration/default_hold.py
+"""
+from __future__ import annotations
+
+import json
+
+from lab_client import ACME, MX, PEER, VPS, blank, good, on, playbook, registrar, site, verify
+from rolls import LIVE, peers
+
+TTL, LEAD, FALL_BACK = 300, 60, 60  # seconds
+HOLD = max(2 * TTL, TTL + 2 * 300 + 600) + 60  # of the defaults cache_hops, cache_floor, session and clock_margin
+POLICY = ("-e", f"ttl={TTL}", "-e", json.dumps({"dane_policy": {"lead": LEAD, "fall_back": FALL_BACK, "key_lifetime": "never"}}))
+ROLL = ("-e", json.dumps({"dane_roll": [MX]}))
+
+
+def test_a_key_rolls_at_the_default_hold(internet: None) -> None:
+    blank()
+    for step in (site, registrar, verify):
+        good(step(*POLICY))
+    with peers() as seen:
+        first = on(VPS, LIVE)
+        while on(VPS, LIVE) == first:  # to one that was published with it, so there is nothing to wait for
+            good(playbook("selfhost.dane.renew", *POLICY, *ROLL))
+        second, begin = on(VPS, LIVE), float(on(PEER, "date +%s"))
+        good(playbook("selfhost.dane.renew", *POLICY, *ROLL, "-e", "dane_wait=true", seconds=3600))
+        took = float(on(PEER, "date +%s")) - begin
+    print(f"hold {HOLD} s and lead {LEAD} s, {took:.0f} s for one roll: {seen.summary()}")
+    assert on(VPS, LIVE) not in (first, second)
+    assert HOLD + LEAD <= took
+    assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
+    good(verify(*POLICY))
