@@ -153,8 +153,29 @@ def _until(step: Json, certificate: Json | None) -> int | None:
 
 def _stuck(step: Json, certificate: Json | None, now: int) -> str:
     attempts = (certificate or {}).get("roll")
-    failed = f"; {attempts['failures']} attempts failed, the last with: {printable(str(attempts['error']), 300)}" if attempts else ""
-    return line(step, now) + failed
+    return line(step, now) + (f"; {_failed(attempts)}" if attempts else "")
+
+
+def _failed(attempts: Json) -> str:
+    number = attempts["failures"]
+    return f"{number} attempt{'' if number == 1 else 's'} failed, the last with: {printable(str(attempts['error']), 300)}"
+
+
+# --- failures ---
+
+def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int) -> list[str]:
+    """What was to be done on `host` in this run and was not, because it failed now or an hour ago: a sentence for each."""
+    planned = combined(steps)
+    lines: list[str] = []
+    for (where, certificate), told in _certificates(reports).items():
+        if where != host:
+            continue
+        step, roll = planned.get((where, certificate)), told["roll"]
+        rolling = roll if step and roll and roll["error"] and roll["spki"] == step["spki"] and step["step"] in ("order", "deploy") else None
+        lines += [f"{certificate} {what}: {_failed(attempts)}; the next one is not before {when(attempts['next_attempt'], now)}"
+                  for what, attempts in (("was not renewed", told if told["due"] and told["error"] else None), ("does not go over to another key", rolling))
+                  if attempts]
+    return lines
 
 
 # --- status ---

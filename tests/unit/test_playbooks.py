@@ -144,6 +144,27 @@ def test_a_run_takes_one_step_and_ends(world: World) -> None:
     assert f"{VPS}, {CERTIFICATE}: orders its next certificate: because of order" in said
 
 
+def failed() -> dict[str, Any]:
+    """The report of a host that tried to order for another key."""
+    told = report()
+    told["report"]["certificates"][0]["roll"] = {"spki": B, "failures": 1, "next_attempt": int(time.time()) + 3600, "error": "the CA is down"}
+    return told
+
+
+def test_a_run_in_which_something_failed_says_so_and_does_the_rest(world: World) -> None:
+    world.look([step("order")], steps=(failed(),))
+    status, said = world.play("renew")
+    assert status == 2 and f"{CERTIFICATE} does not go over to another key: 1 attempt failed, the last with: the CA is down" in said, said
+    assert recap(said, VPS)["failed"] == 1 and recap(said, MX2)["failed"] == 0
+
+
+def test_what_failed_is_said_although_it_is_not_tried_again_yet(world: World) -> None:
+    world.look([step("order")], reports=(failed(),), steps=(failed(),))
+    assert world.play("renew")[0] == 2
+    world.look([step("rest")], reports=(failed(),))
+    assert world.play("renew")[0] == 0  # nobody wants it any more
+
+
 def test_a_run_that_waits_goes_on_until_all_rest(world: World) -> None:
     world.look([step("publish")], [step("wait", not_before=int(time.time()) + 3600)], [step("order")], [step("deploy")], [step("rest")],
                steps=(report(), report(live=B)))

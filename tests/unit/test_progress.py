@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.selfhost.dane.plugins.filter.rollover_failures import rollover_failures
 from ansible_collections.selfhost.dane.plugins.filter.rollover_outlook import rollover_outlook
 from ansible_collections.selfhost.dane.plugins.filter.status_lines import status_lines
 from ansible_collections.selfhost.dane.plugins.module_utils import progress
@@ -103,6 +104,29 @@ def test_a_failed_step_waits_for_its_next_attempt_but_not_for_ever() -> None:
     assert looks <= PATIENCE and "5 attempts failed, the last with: the CA is down" in seen.stuck[0]
 
 
+FAILED = {"spki": B, "failures": 2, "next_attempt": NOW + 3600, "error": "the CA\x1b is down"}
+
+
+@pytest.mark.parametrize(("steps", "told", "said"), [
+    ([step("order")], report(roll=FAILED), ["g does not go over to another key: 2 attempts failed, the last with: the CA? is down; "
+                                            "the next one is not before in 60 minutes (Sun 29 Nov 14:15 UTC)"]),
+    ([step("deploy")], report(roll={**FAILED, "failures": 1}), ["g does not go over to another key: 1 attempt failed"]),
+    ([step("order")], report(), []),
+    ([step("rest")], report(roll=FAILED), []),                       # nobody wants it any more
+    ([step("order", spki=C)], report(roll=FAILED), []),              # it is about a key of before
+    ([], report(roll=FAILED), []),                                   # no plan, no failure of it; that has its own
+    ([step("order")], report(roll={**FAILED, "error": ""}), []),
+    ([step("rest")], report(due="a third of its life is left", **{key: FAILED[key] for key in ("failures", "next_attempt", "error")}),
+     ["g was not renewed: 2 attempts failed"]),
+    ([step("rest")], report(due="a third of its life is left"), []),
+    ([step("rest")], report(error="the CA is down"), []),            # not due any more
+])
+def test_what_failed_is_said_as_long_as_it_is_wanted(steps: list[dict[str, Any]], told: dict[str, Any], said: list[str]) -> None:
+    seen = rollover_failures(steps, [told], "vps", NOW)
+    assert len(seen) == len(said) and all(line.startswith(begin) for line, begin in zip(seen, said, strict=True)), seen
+    assert rollover_failures(steps, [told], "mx2", NOW) == []
+
+
 def test_a_key_that_went_live_has_arrived_although_the_next_roll_begins() -> None:
     """With a lifetime of 0 there is always a next one."""
     seen = look(step("deploy"), told=report(live=B))
@@ -179,7 +203,7 @@ def test_the_status_of_what_is_not_known() -> None:
                           "ns2, the primary of pyon.example, was not reached, or failed: nothing is known of these zones"]
 
 
-@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {}), lambda: status_lines([planned({})], [], NOW)])
+@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {}), lambda: rollover_failures([], [{}], "vps", NOW), lambda: status_lines([planned({})], [], NOW)])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
