@@ -203,7 +203,8 @@ def test_the_status_of_what_is_not_known() -> None:
                           "ns2, the primary of pyon.example, was not reached, or failed: nothing is known of these zones"]
 
 
-@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {}), lambda: rollover_failures([], [{}], "vps", NOW), lambda: status_lines([planned({})], [], NOW)])
+@pytest.mark.parametrize("broken", [lambda: rollover_outlook([{}], [], 5, NOW, {}), lambda: rollover_failures([], [{}], "vps", NOW),
+                                    lambda: status_lines([planned({})], [], NOW)])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
