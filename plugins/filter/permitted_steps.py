@@ -14,11 +14,12 @@ DOING = ("make_key", "order", "deploy", "delete_key")
 OLD = 900  # seconds, after which a plan is not acted on: a controller that slept does not know what others did
 
 
-def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int | None = None) -> list[dict[str, str]]:
+def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int | None = None, retry: bool = False) -> list[dict[str, Any]]:
     """The steps of `host`, as tls_certificates takes them.
 
     A certificate whose names lie in the zones of several primaries moves only where all of them plan the same.
     now: unix seconds on the controller; a plan that is older than OLD is an error.
+    retry: what failed a short time ago is to be tried now.
     """
     known = list(primaries)
     if now is not None:
@@ -37,7 +38,7 @@ def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int 
                 plans.setdefault(certificate, []).append(planned.get(certificate, ("wait", "", "")))
     except (KeyError, TypeError) as error:
         raise AnsibleFilterError(f"permitted_steps takes the variables of primaries, with tlsa_planned: {error!r}") from error
-    return [{"certificate": certificate, "step": kinds[0][0], "spki": kinds[0][1], "fingerprint": kinds[0][2]}
+    return [{"certificate": certificate, "step": kinds[0][0], "spki": kinds[0][1], "fingerprint": kinds[0][2], **({"retry": True} if retry else {})}
             for certificate, kinds in sorted(plans.items()) if len(set(kinds)) == 1 and kinds[0][0] in DOING]
 
 

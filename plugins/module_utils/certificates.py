@@ -875,13 +875,14 @@ class Step:
 
     order: a certificate for the key `spki`, to be kept as a version.  deploy: make the version `fingerprint` with the key
     `spki` live.  delete_key: remove the private key `spki` and all copies of it.  make_key: make one more, where `spki` is
-    still the youngest.
+    still the youngest.  retry: now, although it failed a short time ago.
     """
 
     certificate: str
     step: str
     spki: str
     fingerprint: str = ""
+    retry: bool = False
 
 
 def make_steps(items: list[dict[str, Any]], config: Config, probe: bool) -> dict[str, Step]:
@@ -889,7 +890,7 @@ def make_steps(items: list[dict[str, Any]], config: Config, probe: bool) -> dict
     steps: dict[str, Step] = {}
     for item in items:
         try:
-            step = Step(item["certificate"], item["step"], item["spki"], item.get("fingerprint") or "")
+            step = Step(item["certificate"], item["step"], item["spki"], item.get("fingerprint") or "", bool(item.get("retry")))
         except (KeyError, TypeError, AttributeError) as error:
             raise DaneError(f"{printable(repr(item))} is no step; give certificate, step, spki and, to deploy, fingerprint") from error
         what = f"the step {printable(repr(step.step))} of the certificate {printable(repr(step.certificate))}"
@@ -1318,7 +1319,7 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
 def _waiting(config: Config, found: Found, step: Step, now: int) -> str:
     """Why the step is not tried again yet, as a sentence; "" where it is."""
     attempts = read_state(config, found.wanted.name).rolling(step.spki)
-    if now >= attempts.next_attempt:
+    if step.retry or now >= attempts.next_attempt:
         return ""
     return (f"the step {step.step} of {found.wanted.name} with the key {step.spki[:16]}... is not tried again before"
             f" {_date(attempts.next_attempt)}, as {attempts.failures} attempts failed, the last with: {attempts.error}")

@@ -172,8 +172,9 @@ def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int
             continue
         step, roll = planned.get((where, certificate)), told["roll"]
         rolling = roll if step and roll and roll["error"] and roll["spki"] == step["spki"] and step["step"] in ("order", "deploy") else None
-        lines += [f"{certificate} {what}: {_failed(attempts)}; the next one is not before {when(attempts['next_attempt'], now)}"
-                  for what, attempts in (("was not renewed", told if told["due"] and told["error"] else None), ("does not go over to another key", rolling))
+        lines += [f"{certificate} {what}: {_failed(attempts)}; the next one is not before {when(attempts['next_attempt'], now)}{hint}"
+                  for what, attempts, hint in (("was not renewed", told if told["due"] and told["error"] else None, ""),
+                                               ("does not go over to another key", rolling, ", or with -e dane_wait=true"))
                   if attempts]
     return lines
 

@@ -120,7 +120,8 @@ options:
   steps:
     description:
       - What is to be done to keys, at most one step for each certificate. Each says what it needs to be there, else nothing is changed.
-      - One that is done already changes nothing. One that failed is a warning, and it is not tried again before the time in the report.
+      - One that is done already changes nothing. One that failed is a warning, and without C(retry) it is not tried again before the time
+        in the report.
     type: list
     elements: dict
     default: []
@@ -149,6 +150,10 @@ options:
         description: The SHA-256 of the certificate to V(deploy), in hexadecimal, as the report has it.
         type: str
         default: ""
+      retry:
+        description: Whether to try it now, although it failed a short time ago, as somebody has cured what was wrong.
+        type: bool
+        default: false
   published:
     description:
       - For each certificate the keys of this host that have TLSA records, as SHA-256 of their SPKI in hexadecimal; none where that is not known.
@@ -285,6 +290,7 @@ def main() -> None:
         "step": {"type": "str", "required": True, "choices": ["make_key", "order", "deploy", "delete_key"]},
         "spki": {"type": "str", "required": True, "no_log": False},
         "fingerprint": {"type": "str", "default": ""},
+        "retry": {"type": "bool", "default": False},
     }
     module = AnsibleModule(
         argument_spec={

@@ -95,9 +95,9 @@ class World:
         """The SPKI digests of the keys on disk, oldest first."""
         return [key.spki for key in certificates.read_keys(self.config, NAME)]
 
-    def step(self, step: str, spki: str, fingerprint: str = "", **options: Any) -> certificates.Result:
+    def step(self, step: str, spki: str, fingerprint: str = "", retry: bool = False, **options: Any) -> certificates.Result:
         """One run with a step of a roll."""
-        return self.run(steps=[{"certificate": NAME, "step": step, "spki": spki, "fingerprint": fingerprint}], **options)
+        return self.run(steps=[{"certificate": NAME, "step": step, "spki": spki, "fingerprint": fingerprint, "retry": retry}], **options)
 
     def ordered(self) -> tuple[str, str]:
         """Have a certificate issued for the next key: its SPKI and fingerprint."""
@@ -692,6 +692,10 @@ def test_a_failed_order_for_the_next_key_holds_back_no_renewal(world: World) -> 
     world.refuse = ""
     result = world.step("order", new)
     assert "not tried again before" in result.warnings[0] and world.orders == 1
+    world.refuse = "ERROR: no\n"
+    result = world.step("order", new, retry=True)
+    assert "failed: " in result.warnings[0] and world.orders == 1 and result.report["certificates"][0]["roll"]["failures"] == 2
+    world.refuse = ""
     world.now += 65 * DAY
     state = certificates.read_state(world.config, NAME)
     certificates.write_state(world.config, NAME, replace(state, roll=replace(state.roll, next_attempt=world.now + 1)))

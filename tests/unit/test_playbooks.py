@@ -165,6 +165,18 @@ def test_what_failed_is_said_although_it_is_not_tried_again_yet(world: World) ->
     assert world.play("renew")[0] == 0  # nobody wants it any more
 
 
+def test_where_somebody_waits_what_failed_is_tried_at_once_but_not_in_each_round(world: World) -> None:
+    world.look([step("order")], [step("order")], [step("rest")], reports=(failed(),), steps=(failed(), report()))
+    told = json.loads((world.directory / f"tls_certificates.{VPS}.json").read_text())
+    told["steps"][0]["report"]["certificates"][0]["roll"]["next_attempt"] = int(time.time())  # tried again in the next round
+    (world.directory / f"tls_certificates.{VPS}.json").write_text(json.dumps(told))
+    status, said = world.play("renew", "-e", "dane_wait=true")
+    assert [one.get("retry", False) for call in world.calls("tls_certificates") for one in call["arguments"].get("steps", ())] == [True, False], said
+    world.look([step("order")], steps=(report(),))
+    world.play("renew")
+    assert not world.calls("tls_certificates")[-1]["arguments"]["steps"][0].get("retry")
+
+
 def test_a_run_that_waits_goes_on_until_all_rest(world: World) -> None:
     world.look([step("publish")], [step("wait", not_before=int(time.time()) + 3600)], [step("order")], [step("deploy")], [step("rest")],
                steps=(report(), report(live=B)))

@@ -109,7 +109,7 @@ FAILED = {"spki": B, "failures": 2, "next_attempt": NOW + 3600, "error": "the CA
 
 @pytest.mark.parametrize(("steps", "told", "said"), [
     ([step("order")], report(roll=FAILED), ["g does not go over to another key: 2 attempts failed, the last with: the CA? is down; "
-                                            "the next one is not before in 60 minutes (Sun 29 Nov 14:15 UTC)"]),
+                                            "the next one is not before in 60 minutes (Sun 29 Nov 14:15 UTC), or with -e dane_wait=true"]),
     ([step("deploy")], report(roll={**FAILED, "failures": 1}), ["g does not go over to another key: 1 attempt failed"]),
     ([step("order")], report(), []),
     ([step("rest")], report(roll=FAILED), []),                       # nobody wants it any more

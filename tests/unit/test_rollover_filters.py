@@ -46,6 +46,7 @@ TAKEN = [{"certificate": "g", "step": "deploy", "spki": A, "fingerprint": B}]
 ])
 def test_a_step_is_taken_where_all_primaries_plan_it(primaries: list[dict[str, Any]], wanted: list[dict[str, str]]) -> None:
     assert permitted_steps(primaries, "vps") == wanted
+    assert permitted_steps(primaries, "vps", retry=True) == [{**one, "retry": True} for one in wanted]
 
 
 def told(*bound: bool, zones: tuple[dict[str, Any], ...] = (zone(),), host: str = "vps") -> dict[str, Any]:
