@@ -117,6 +117,12 @@ def wait_for(fact: Callable[[], T], what: str, seconds: float = 30) -> T:
         time.sleep(0.2)
 
 
+def start_again(host: str, *units: str) -> None:
+    """Start a host that was stopped, and wait until ssh and the units are there."""
+    lab("podman", "start", host)
+    wait_for(lambda: set(on(host, f"systemctl is-active {' '.join(('ssh', *units))}", check=False).split()) == {"active"}, f"{host} can be reached again", 60)
+
+
 def alter_zone(script: str, everywhere: bool = True, ahead: int = 1) -> None:
     """Sign the zone anew on the primary with its text altered by the sed `script`, its serial `ahead`, as a stranger's hand would.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from lab_client import ADDRESSES, FLEET, MX, MX2, VPS, ZONE, good, lab, on, playbook, site, verify, wait_for
+from lab_client import ADDRESSES, FLEET, MX, MX2, VPS, ZONE, good, lab, on, playbook, site, start_again, verify, wait_for
 from test_5_timers import FORGET, Watcher, presented
 
 LIFETIME = 120  # seconds of a certificate
@@ -41,8 +41,7 @@ def test_the_certificate_is_renewed_while_the_primary_is_off(converged: None) ->
         print(f"two renewals without the primary: {len(watcher.seen)} looks, {len(bad)} failed")
         assert len(watcher.seen) > 20 and not bad, bad[:3]
     finally:
-        lab("podman", "start", VPS)
-        wait_for(lambda: on(VPS, "systemctl is-active ssh nsd", check=False) == "active\nactive\n", "the primary can be reached again", 60)
+        start_again(VPS, "nsd")
         good(playbook("tests/lab/lab.yml"))
         for host in (VPS, MX2):
             on(host, FORGET)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lab_client import ACME, ADDRESSES, FLEET, MX, MX2, PEER, ROOT, VPS, good, lab, on, site, verify, wait_for
+from lab_client import ACME, ADDRESSES, FLEET, MX, MX2, PEER, ROOT, VPS, good, lab, on, site, start_again, verify
 from rolls import FAST, KEEP, LIVE, Seen, peers, renew, runs_until, served
 
 SHARED = (*FLEET, "-i", str(ROOT / "tests" / "lab" / "shared.yml"))
@@ -53,8 +53,7 @@ def test_keys_of_both_roll_while_one_of_them_is_down(fast: None) -> None:
         lab("podman", "stop", MX2)
         runs = runs_until(lambda: on(VPS, LIVE) != old[VPS], *SHARED, status=4)
         assert addresses() == set(BOTH) and len(served()[MX, 25]) >= 4
-        lab("podman", "start", MX2)
-        wait_for(lambda: on(MX2, "systemctl is-active ssh", check=False) == "active\n", "the host can be reached again", 60)
+        start_again(MX2)
         assert on(MX2, LIVE) == old[MX2]
         runs += runs_until(lambda: on(MX2, LIVE) != old[MX2], *SHARED)
     print(f"{runs} runs, a host was off in some: {seen.summary()}")

@@ -27,6 +27,7 @@ from lab_client import (
     playbook,
     recap_of,
     site,
+    start_again,
     wait_for,
 )
 
@@ -145,8 +146,7 @@ def test_a_host_that_is_off_keeps_its_records_and_converges_when_it_is_back() ->
         on(PEER, f"unbound-control flush_zone {ZONE}")
         assert on(PEER, RECORDS) == before
 
-        lab("podman", "start", MX2)
-        wait_for(lambda: on(MX2, "systemctl is-active ssh", check=False) == "active\n", "the host can be reached again", 60)
+        start_again(MX2)
         done = good(site(*FLEET))
         assert done.recap[MX2]["changed"] == done.total("changed") > 0 and "Not reached" not in done.output, done.output
         assert on(PEER, RECORDS) == before
