@@ -53,6 +53,7 @@ def browser(name, address):
     def connect():
         plain = http.client.socket.create_connection((address, 443), 10)
         connection = http.client.HTTPConnection(name)
+        connection.auto_open = 0  # it would go on at port 80, without TLS, where the server has closed
         connection.sock = ssl.create_default_context(cafile=CA).wrap_socket(plain, server_hostname=name)
         return connection
 
@@ -67,7 +68,7 @@ def browser(name, address):
         for number in range(3):  # in one connection
             try:
                 status = page(connection)
-            except (http.client.RemoteDisconnected, ConnectionResetError):
+            except (http.client.NotConnected, http.client.RemoteDisconnected, ConnectionResetError):
                 if number == 0:
                     raise
                 # A server may close a connection that rests at any time; then browsers ask again (RFC 9112 section 9.3.1).
