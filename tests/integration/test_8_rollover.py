@@ -94,6 +94,7 @@ def test_the_script_of_the_talk_has_an_outage(fast: None) -> None:
         print(f"the talk's script at a TTL of {ttl}: {seen.summary()}")
         for host in (PEER, ACME):
             assert any("ertificate" in line for line in seen.deferred(host)), "not only while the services restarted"
+        assert any(look["kind"] == "smtp" and "efused" not in look["said"] for look in seen.wrong())
     finally:
         talk("end")
         good(site(*FAST))
