@@ -4,17 +4,25 @@
 
 Each takes the TLSA records from the peer's own resolver, as its cache has them.  posttls-finger is for SMTP, and for https
 openssl's own DANE check with those records, for names given for it also without ECDSA.  A browser, which trusts the CA, gets a page all the time.
+Others have a resolver each that keeps records for longer, and take their records from it by openssl for SMTP too; the first name is the mail server's.
 """
+import contextlib
 import http.client
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 STOP, CA = "/run/dane-peers-stop", "/etc/ssl/lab-acme-root.pem"
+# What each other resolver keeps, and how many seconds its clients rest: an unbound that serves expired data asks for new at each look.
+OTHERS = {"floor": ({"cache-min-ttl": 20}, 1),
+          "stale": ({"serve-expired": "yes", "serve-expired-ttl": 4, "serve-expired-client-timeout": 0}, 12),
+          "endless": ({"serve-expired": "yes", "serve-expired-ttl": 0, "serve-expired-client-timeout": 0}, 60)}
 domain, names, addresses, rsa_names = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(","), sys.argv[4:]
 
 
@@ -31,8 +39,8 @@ def smtp(address):
     return "Verified TLS connection established" in said, said
 
 
-def openssl(name, address, port, *options):
-    records = [line.split() for line in output("dig", "+short", "TLSA", f"_{port}._tcp.{name}")[1].splitlines()]
+def openssl(name, address, port, *options, resolver_port=53):
+    records = [line.split() for line in output("dig", "+short", "-p", str(resolver_port), "@127.0.0.1", "TLSA", f"_{port}._tcp.{name}")[1].splitlines()]
     data = [word for one in records for word in ("-dane_tlsa_rrdata", " ".join([*one[:3], "".join(one[3:])]))]
     place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     status, said = output("openssl", "s_client", "-connect", place, "-servername", name, "-dane_tlsa_domain", name, *data, "-verify_return_error", "-brief",
@@ -83,7 +91,24 @@ def browser(name, address):
     return True, ""
 
 
-def look_on(kinds):
+def unbound(settings, port, directory):
+    """A resolver as the peer's own, with other settings, at another port."""
+    with open("/etc/unbound/unbound.conf") as stream:
+        text = re.sub(r"interface: ::1\n|remote-control:(\n +.*)+", "", stream.read()).replace("interface: 127.0.0.1", f"interface: 127.0.0.1@{port}")
+    more = "".join(f"    {name}: {value}\n" for name, value in {**settings, "pidfile": '""', "do-daemonize": "no", "use-syslog": "no"}.items())
+    path = os.path.join(directory, f"{port}.conf")
+    with open(path, "w") as stream:
+        stream.write(text.replace("server:\n", "server:\n" + more, 1) + "\nremote-control:\n    control-enable: no\n")
+    process = subprocess.Popen(["unbound", "-c", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _look in range(100):
+        if output("dig", "+short", "+tries=1", "+time=1", "-p", str(port), "@127.0.0.1", "SOA", domain)[1].strip():
+            return process
+        time.sleep(0.1)
+    process.kill()
+    raise SystemExit(f"unbound with {settings} does not answer")
+
+
+def look_on(kinds, rest=0):
     while not os.path.exists(STOP):
         for address in addresses:
             for kind, look in kinds:
@@ -91,16 +116,28 @@ def look_on(kinds):
                 said = "" if good and said != "no RSA" else said[-600:]
                 print(json.dumps({"time": round(time.time(), 1), "kind": kind, "address": address, "good": good, "said": said}) + "\n",
                       end="", flush=True)
+        end = time.time() + rest
+        while time.time() < end and not os.path.exists(STOP):
+            time.sleep(0.2)
 
 
 def main():
     if os.path.exists(STOP):
         os.unlink(STOP)
-    thread = threading.Thread(target=look_on, args=([(f"browser {name}", lambda to, name=name: browser(name, to)) for name in names],))
-    thread.start()
-    look_on([("smtp", smtp), *((name, lambda to, name=name: https(name, to)) for name in names),
-             *((f"RSA {name}:{port}", lambda to, name=name, port=port: rsa(name, port, to)) for name in rsa_names for port in (25, 443))])
-    thread.join()
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        threads = [threading.Thread(target=look_on, args=([(f"browser {name}", lambda to, name=name: browser(name, to)) for name in names],))]
+        for port, (what, (settings, rest)) in enumerate(OTHERS.items(), 5301):
+            stack.callback(unbound(settings, port, directory).terminate)
+            kinds = [(f"{what} {name}", lambda to, name=name, port=port: openssl(name, to, 443, resolver_port=port)) for name in names]
+            kinds.append((f"{what} smtp", lambda to, port=port: openssl(names[0], to, 25, "-starttls", "smtp", resolver_port=port)))
+            threads.append(threading.Thread(target=look_on, args=(kinds, rest)))
+        for thread in threads:
+            thread.start()
+        look_on([("smtp", smtp), *((name, lambda to, name=name: https(name, to)) for name in names),
+                 *((f"RSA {name}:{port}", lambda to, name=name, port=port: rsa(name, port, to)) for name in rsa_names for port in (25, 443))])
+        for thread in threads:
+            thread.join()
 
 
 main()

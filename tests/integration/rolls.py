@@ -57,8 +57,13 @@ class Seen:
     logs: dict[str, str] = field(default_factory=dict)
 
     def wrong(self) -> list[dict[str, Any]]:
-        """The looks that failed."""
-        return [look for look in self.looks if not look["good"]]
+        """The looks that failed, but for those of caches that nothing is promised to."""
+        return [look for look in self.looks if not look["good"] and not look["kind"].startswith("endless ")]
+
+    def apart(self) -> str:
+        """What came of the looks of a cache that serves expired data without end, and is asked once a minute."""
+        looks = [look["good"] for look in self.looks if look["kind"].startswith("endless ")]
+        return f"apart, with expired data without end: {len(looks)} looks, {looks.count(False)} failed"
 
     def outages(self) -> dict[str, float]:
         """Seconds from the first to the last look of each kind that failed."""
@@ -86,7 +91,9 @@ class Seen:
                             for name, host in (("Postfix", PEER), ("Exim", ACME)))
         outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
         said = " ".join(self.wrong()[0]["said"].split())[-200:] if outages else ""
-        return f"{len(self.looks)} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; {senders}"
+        looks = sum(not look["kind"].startswith("endless ") for look in self.looks)
+        return (f"{looks} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; "
+                f"{senders}; {self.apart()}")
 
 
 @contextmanager
