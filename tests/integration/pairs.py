@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from lab_client import ACME, MX, PEER, ROOT, VPS, good, on, site, verify
-from rolls import FAST, KEEP, LIVE, Seen, peers, runs_until, served
+from rolls import FAST, HOUR, KEEP, LIVE, Seen, peers, renew, runs_until, served
 
 PAIR = ("-i", str(ROOT / "tests" / "lab" / "pair.yml"))
 RSA_LIVE = LIVE.replace(f"/live/{MX}/", "/live/g-rsa/")
@@ -54,6 +54,23 @@ def test_both_keys_roll_and_no_peer_notices(fast: None) -> None:
     print(f"both keys rolled in {runs} runs: {seen.summary()}")
     judge(seen)
     assert not any(look["said"] == "no RSA" for look in seen.looks)
+    good(verify(*PAIR, *FAST))
+
+
+def test_sendmail_does_not_start_again_and_no_peer_meets_a_wrong_key(fast: None) -> None:
+    """It is off until that is mended, as it reads a pair at its start alone, and then presents what is live."""
+    old, directory = on(VPS, LIVE), "/run/systemd/system/sendmail.service.d"
+    with peers(rsa=(MX,)) as seen:
+        on(VPS, f"mkdir -p {directory}; printf '[Service]\\nExecStartPre=/bin/false\\n' >{directory}/broken.conf; systemctl daemon-reload")
+        try:
+            broken = next(done for done in (renew(*PAIR) for _run in range(15)) if done.status)
+        finally:
+            on(VPS, f"rm -r {directory}; systemctl daemon-reload; systemctl reset-failed sendmail; {HOUR}")
+        assert "sendmail" in broken.output, broken.output
+        runs = runs_until(lambda: on(VPS, LIVE) != old, *PAIR)
+    print(f"sendmail did not start again, {runs} runs after it was mended: {seen.summary()}")
+    judge(seen)
+    assert has_rsa(25)
     good(verify(*PAIR, *FAST))
 
 

@@ -61,6 +61,11 @@ FAULTS = [
           + f"; systemctl stop nsd; sed -E -i 's/(TLSA\\s+3 1 1 )[0-9a-f]{{8}}/\\100000000/' {SECONDARY}; systemctl start nsd",
           blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
           r"198\.51\.100\.11", after=3, fall_back=40),
+    # so have the signatures of what it had on its disk
+    Fault("the secondary has expired signatures", HOME, f"nsd-control write {ZONE}; " + blackhole(HOME, VPS)[0] + f"; systemctl stop nsd; "
+          f"sed -E -i 's/(RRSIG\\s+TLSA\\s+13\\s+[0-9]+\\s+[0-9]+\\s+)[0-9]{{14}}/\\120200101000000/' {SECONDARY}; systemctl start nsd",
+          blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
+          r"198\.51\.100\.11", after=3),
     Fault("the CA is down", VPS, *blackhole(VPS, ACME), says="failed: ", after=3),
     Fault("the signer fails", VPS, *replaced("/usr/bin/ldns-signzone", "exit 1"), says="ldns-signzone"),
     Fault("NSD says that it reloads, and does not", VPS, *replaced("/usr/sbin/nsd-control", "exit 0"), says="serves"),
