@@ -101,7 +101,8 @@ def unbound(settings, port, directory):
         stream.write(text.replace("server:\n", "server:\n" + more, 1) + "\nremote-control:\n    control-enable: no\n")
     process = subprocess.Popen(["unbound", "-c", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _look in range(100):
-        if output("dig", "+short", "+tries=1", "+time=1", "-p", str(port), "@127.0.0.1", "SOA", domain)[1].strip():
+        status, said = output("dig", "+short", "+tries=1", "+time=1", "-p", str(port), "@127.0.0.1", "SOA", domain)
+        if status == 0 and said.strip() and not said.startswith(";"):  # dig says its errors there too
             return process
         time.sleep(0.1)
     process.kill()

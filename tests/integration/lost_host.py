@@ -34,7 +34,7 @@ def test_revoke_now_keeps_dane_clients_away_for_no_longer_than_caches_hold_the_o
         wait_for(lambda: on(PEER, "postqueue -f; postqueue -j") == "", "Postfix has delivered what it deferred", 60)
     print(f"all keys lost, revoke_now: {seen.summary()}")
     outages = seen.outages()
-    # browsers go by the CA, and the certificate of the zone's own name stays
-    assert "smtp" in outages and all(kind.removeprefix("floor ").removeprefix("stale ") in ("smtp", MX) for kind in outages), outages
+    # browsers go by the CA, and the certificate of the zone's own name stays.  With so short a TTL there may be no outage at all.
+    assert all(kind.removeprefix("floor ").removeprefix("stale ") in ("smtp", MX) for kind in outages), outages
     assert all(seconds < (3 if " " in kind else 2) * TTL for kind, seconds in outages.items()), outages  # the floor is two TTLs
     good(verify(*FAST))
