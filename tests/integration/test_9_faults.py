@@ -16,12 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
+from lab_client import ACME, ADDRESSES, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
 from rolls import FAST, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
 SEED = 11
+YOUNGEST = f"ls {STATE}/certificates/{MX}/keys | tail -n 1 | cut -d- -f2 | cut -c-64"
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDARY = f"/var/lib/nsd/selfhost-dane/secondary/{ZONE}.zone"
+# The secondary's file has what it serves: NSD writes it in its own time.
+WRITTEN = (f"nsd-control write {ZONE}; serial=$(dig +short +norec @{ADDRESSES[HOME][0]} {ZONE} SOA | cut -d' ' -f3); test -n \"$serial\"; "
+           f"timeout 20 sh -c \"until grep -q 'SOA.* $serial ' {SECONDARY}; do sleep 0.2; done\"")
 
 
 def replaced(program: str, script: str) -> tuple[str, str]:
@@ -34,8 +38,9 @@ def replaced(program: str, script: str) -> tuple[str, str]:
 class Fault:
     """`broken` and `mended` are commands for `host`; `says` is what a run says while it is broken (a pattern, "" where nothing).
 
-    after: how many runs are made before it breaks.  Where `holds`, no key may go live as long as it is broken.  fall_back: seconds;
-    a secondary that is stopped has on its disk what it had 30 seconds before (nsd_zonefiles_write), or something older.
+    after: how many runs are made before it breaks; after none the next key is not published yet.  first: a command for `host` before them.
+    Where `holds`, no key may go live as long as it is broken.  fall_back: seconds; a secondary that is stopped has on its disk what it had 30
+    seconds before (nsd_zonefiles_write), or something older.
     """
 
     name: str
@@ -43,7 +48,8 @@ class Fault:
     broken: str
     mended: str
     says: str
-    after: int = 1
+    after: int = 0
+    first: str = "true"
     holds: bool = True
     fall_back: int = 5
 
@@ -57,15 +63,13 @@ FAULTS = [
     Fault("the secondary is stopped", HOME, "systemctl stop nsd", f"systemctl start nsd; nsd-control force_transfer {ZONE}", r"198\.51\.100\.11", fall_back=40),
     Fault("the secondary is stale", HOME, *blackhole(HOME, VPS), says=r"198\.51\.100\.11"),
     # what its disk held before the next key was published is what it serves after a restart
-    Fault("the secondary falls back", HOME, f"cp {SECONDARY} /root/old.zone 2>/dev/null || nsd-control write {ZONE}; " + blackhole(HOME, VPS)[0]
-          + f"; systemctl stop nsd; sed -E -i 's/(TLSA\\s+3 1 1 )[0-9a-f]{{8}}/\\100000000/' {SECONDARY}; systemctl start nsd",
+    Fault("the secondary falls back", HOME, f"{blackhole(HOME, VPS)[0]}; systemctl stop nsd; cp /root/old.zone {SECONDARY}; systemctl start nsd",
           blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          r"198\.51\.100\.11", after=3, fall_back=40),
-    # so have the signatures of what it had on its disk
-    Fault("the secondary has expired signatures", HOME, f"nsd-control write {ZONE}; " + blackhole(HOME, VPS)[0] + f"; systemctl stop nsd; "
+          r"198\.51\.100\.11", after=3, first=f"set -e; {WRITTEN}; cp {SECONDARY} /root/old.zone", fall_back=40),
+    Fault("the secondary has expired signatures", HOME, f"set -e; {WRITTEN}; " + blackhole(HOME, VPS)[0] + "; systemctl stop nsd; "
           f"sed -E -i 's/(RRSIG\\s+TLSA\\s+13\\s+[0-9]+\\s+[0-9]+\\s+)[0-9]{{14}}/\\120200101000000/' {SECONDARY}; systemctl start nsd",
           blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          r"198\.51\.100\.11", after=3),
+          r"198\.51\.100\.11"),
     Fault("the CA is down", VPS, *blackhole(VPS, ACME), says="failed: ", after=3),
     Fault("the signer fails", VPS, *replaced("/usr/bin/ldns-signzone", "exit 1"), says="ldns-signzone"),
     Fault("NSD says that it reloads, and does not", VPS, *replaced("/usr/sbin/nsd-control", "exit 0"), says="serves"),
@@ -83,23 +87,28 @@ SAMPLE = FAULTS if os.environ.get("FAULTS") == "all" else random.Random(SEED).sa
 
 @pytest.mark.parametrize("fault", SAMPLE, ids=lambda fault: fault.name)
 def test_a_key_rolls_although(fast: None, fault: Fault) -> None:
-    said = []
+    said = ""
     with peers() as seen:
+        if on(VPS, LIVE) not in on(VPS, YOUNGEST):  # a next key that is known already might go live
+            until_another_key_is_live(40, *fault.policy())
+        on(fault.host, fault.first)
         for _run in range(fault.after):
             good(renew(*fault.policy()))
         before = on(VPS, LIVE)
         on(fault.host, fault.broken)
         try:
-            for _run in range(4):
-                said.append(renew(*fault.policy()).output)
-            during = on(VPS, LIVE)
+            for run in range(12):
+                said += " ".join(renew(*fault.policy()).output.split())
+                during = on(VPS, LIVE)
+                if run > 2 and re.search(fault.says, said) and (fault.holds or during != before):
+                    break
         finally:
             on(fault.host, fault.mended)
             on(VPS, HOUR)
         until_another_key_is_live(40, *fault.policy())
     print(f"{fault.name}: {seen.summary()}")
-    assert re.search(fault.says, " ".join(" ".join(said).split())), said[-1]
-    assert not fault.holds or during == before
+    assert re.search(fault.says, said), said[-3000:]
+    assert (during == before) == fault.holds
     refused = [look for look in seen.wrong() if "efused" not in look["said"]] if not fault.holds else seen.wrong()
     assert not refused and not (fault.holds and (seen.deferred(PEER) or seen.deferred(ACME)))
     good(verify(*FAST))
