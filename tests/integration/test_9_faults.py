@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from lab_client import ACME, ADDRESSES, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
+from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
 from rolls import FAST, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
 SEED = 11
@@ -24,8 +24,8 @@ YOUNGEST = f"ls {STATE}/certificates/{MX}/keys | tail -n 1 | cut -d- -f2 | cut -
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDARY = f"/var/lib/nsd/selfhost-dane/secondary/{ZONE}.zone"
 # The secondary's file has what it serves: NSD writes it in its own time.
-WRITTEN = (f"nsd-control write {ZONE}; serial=$(dig +short +norec @{ADDRESSES[HOME][0]} {ZONE} SOA | cut -d' ' -f3); test -n \"$serial\"; "
-           f"timeout 20 sh -c \"until grep -q 'SOA.* $serial ' {SECONDARY}; do sleep 0.2; done\"")
+WRITTEN = (f"nsd-control write {ZONE}; serial=$(nsd-control zonestatus {ZONE} | sed -n 's/.*served-serial: .\\([0-9]*\\).*/\\1/p'); test -n \"$serial\"; "
+           f"timeout 20 sh -c \"until grep -qw $serial {SECONDARY}; do sleep 0.2; done\"")
 
 
 def replaced(program: str, script: str) -> tuple[str, str]:
