@@ -827,7 +827,6 @@ class Use:
 
     def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:
         """Back to the version that was live before, else to what the endpoint presented, which has the same key."""
-        units: list[str] = []
         undone: list[Found] = []
         for one in wrong:
             found, live = one.found, one.found.live
@@ -859,12 +858,13 @@ class Use:
             self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
                                  " journal, then run again")
             undone.append(found)
-            units += [self.config.units[other.service.service] for other in self.endpoints if other.found is found
-                      and other.service.service in self.config.units]
         if undone:
             _keep_chains(self.config, self.founds, False, self.say)
-            self.restart(list(dict.fromkeys(units)), [one for one in self.endpoints if any(one.found is found for found in undone)
-                                                      and one.label() in worked])
+            witnesses = [one for one in self.endpoints if any(one.found is found for found in undone) and one.label() in worked]
+            self.look(witnesses)  # what was not reloaded has the one before still, and sendmail has it again by itself
+            units = [self.config.units[one.service.service] for one in witnesses if not one.right() and one.service.service in self.config.units]
+            if units:
+                self.restart(list(dict.fromkeys(units)), witnesses)
 
 
 # Steps that the playbook asks for

@@ -559,6 +559,27 @@ def test_a_unit_that_can_is_reloaded_and_loses_no_connection(world: World, reloa
     assert bool(result.warnings) != lives
 
 
+def test_going_back_touches_no_unit_that_presents_the_version_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sendmail reads its certificate at each connection; apache, which refuses to be reloaded, has the one before still."""
+    world.run()
+    old, begin = world.live(), (world.restarts, world.reloads)
+
+    def probe_many(endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
+        kept, found = world.presents, []
+        for one in endpoints:
+            world.presents = world.live() if one[2] == "smtp" else kept
+            found += world.probe_many([one])
+        world.presents = kept
+        return found
+
+    monkeypatch.setattr(tls_client, "probe_many", probe_many)
+    world.now += 65 * DAY
+    world.reload = "refused"
+    result = world.run()
+    assert world.live() == old and any("is live again" in line for line in result.warnings)
+    assert (world.restarts, world.reloads) == (begin[0], begin[1] + 1)
+
+
 def test_a_unit_that_presents_the_leaf_without_its_intermediates_is_restarted(world: World) -> None:
     """sendmail after a renewal by another intermediate."""
     world.run()
