@@ -6,7 +6,7 @@
 #   make test       lint, unit, simulation, sanity, molecule and integration, each also by its own name
 #   make kills      the long form (two hours): site.yml killed after each changed task in turn
 #   make rolls      the long form (two hours): keys, certificates, algorithms, pairs and shared names roll in the lab, and DANE clients look all the time
-#   make faults     the long form (half an hour): a key rolls in the lab while something is broken, and while runs are killed
+#   make faults     the long form (an hour): a key rolls in the lab while something is broken, and while runs are killed
 #   make simulate   the long form: every strategy in every simulated world, and a table of what went wrong
 #   make traces     what real NSD and unbound (from PATH) do when records are replaced, recorded for the simulation
 #   make mutants    small faults in the rules of the rollover, one by one: the tests must see each; goes on where it stopped
