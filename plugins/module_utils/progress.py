@@ -145,10 +145,14 @@ def _until(step: Json, certificate: Json | None) -> int | None:
     """The time at which the step goes on by itself; None where that is not known."""
     if step["step"] == "wait":
         return None if step["not_before"] is None else int(step["not_before"])
-    attempts = (certificate or {}).get("roll")
-    if not attempts or attempts["spki"] != step["spki"] or attempts["failures"] >= MOST_FAILURES:
-        return None
-    return int(attempts["next_attempt"])
+    attempts = _attempts(step, certificate)
+    return None if attempts is None or attempts["failures"] >= MOST_FAILURES else int(attempts["next_attempt"])
+
+
+def _attempts(step: Json, certificate: Json | None) -> Json | None:
+    """What the host says of its attempts at this step; None where it has not failed."""
+    roll: Json | None = (certificate or {}).get("roll")
+    return roll if roll and roll["spki"] == step["spki"] else None
 
 
 def _stuck(step: Json, certificate: Json | None, now: int) -> str:
@@ -161,6 +165,10 @@ def _failed(attempts: Json) -> str:
     return f"{number} attempt{'' if number == 1 else 's'} failed, the last with: {printable(str(attempts['error']), 300)}"
 
 
+def _again(attempts: Json, now: int) -> str:
+    return f"the next one is not before {when(attempts['next_attempt'], now)}"
+
+
 # --- failures ---
 
 def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int) -> list[str]:
@@ -170,12 +178,12 @@ def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int
     for (where, certificate), told in _certificates(reports).items():
         if where != host:
             continue
-        step, roll = planned.get((where, certificate)), told["roll"]
-        rolling = roll if step and roll and roll["error"] and roll["spki"] == step["spki"] and step["step"] in ("order", "deploy") else None
-        lines += [f"{certificate} {what}: {_failed(attempts)}; the next one is not before {when(attempts['next_attempt'], now)}{hint}"
-                  for what, attempts, hint in (("was not renewed", told if told["due"] and told["error"] else None, ""),
-                                               ("does not go over to another key", rolling, ", or with -e dane_wait=true"))
-                  if attempts]
+        if told["due"] and told["error"]:
+            lines.append(f"{certificate} was not renewed: {_failed(told)}; {_again(told, now)}")
+        step = planned.get((where, certificate))
+        rolling = _attempts(step, told) if step and step["step"] in ("order", "deploy") else None
+        if rolling and rolling["error"]:
+            lines.append(f"{certificate} does not go over to another key: {_failed(rolling)}; {_again(rolling, now)}, or with -e dane_wait=true")
     return lines
 
 

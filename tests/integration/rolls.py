@@ -44,6 +44,11 @@ SENDERS = {PEER: ("sendmail -f dane-only@peer.example kato@pyon.example", "/var/
            ACME: ("exim -odf -f exim@acme.example kato@pyon.example", "/var/log/exim4/mainlog")}
 
 
+def promised(look: dict[str, Any]) -> bool:
+    """Whether anything is promised to the cache that this look went by."""
+    return not look["kind"].startswith("endless ")
+
+
 @dataclass
 class Seen:
     """What the clients of DANE saw: each look of dane_peers.py, and what the logs of the two senders say of their mail.
@@ -58,11 +63,15 @@ class Seen:
 
     def wrong(self) -> list[dict[str, Any]]:
         """The looks that failed, but for those of caches that nothing is promised to."""
-        return [look for look in self.looks if not look["good"] and not look["kind"].startswith("endless ")]
+        return [look for look in self.looks if not look["good"] and promised(look)]
+
+    def failed(self) -> set[str]:
+        """The kinds of the looks that failed, by whatever cache."""
+        return {look["kind"].removeprefix("floor ").removeprefix("stale ") for look in self.wrong()}
 
     def apart(self) -> str:
         """What came of the looks of a cache that serves expired data without end, and is asked once a minute."""
-        looks = [look["good"] for look in self.looks if look["kind"].startswith("endless ")]
+        looks = [look["good"] for look in self.looks if not promised(look)]
         return f"apart, with expired data without end: {len(looks)} looks, {looks.count(False)} failed"
 
     def outages(self) -> dict[str, float]:
@@ -91,8 +100,7 @@ class Seen:
                             for name, host in (("Postfix", PEER), ("Exim", ACME)))
         outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
         said = " ".join(self.wrong()[0]["said"].split())[-200:] if outages else ""
-        looks = sum(not look["kind"].startswith("endless ") for look in self.looks)
-        return (f"{looks} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; "
+        return (f"{sum(map(promised, self.looks))} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; "
                 f"{senders}; {self.apart()}")
 
 
