@@ -186,6 +186,10 @@ class Key:
     spki: str
     algorithm: str
 
+    def family(self) -> str:
+        """ecdsa or rsa."""
+        return self.algorithm.split("-", 1)[0]
+
 
 @dataclass(frozen=True)
 class Live:
@@ -676,7 +680,7 @@ class Endpoint:
     def family(self) -> str:
         """Which of the two certificates is to be asked for: that with a key such as the live one's; "" where there is one."""
         key = self.found.key(self.found.live.spki) if self.found.live else None
-        return (key.algorithm if key else self.found.wanted.algorithm).split("-", 1)[0] if self.pair else ""
+        return (key or self.found.wanted).family() if self.pair else ""
 
     def right(self) -> bool:
         """It presents what is live."""
@@ -754,7 +758,46 @@ class Use:
             versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
             if state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint))):
                 units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
+        for found in self.founds:
+            if self._was_of_another_family(found):
+                units = {**dict.fromkeys(self.from_before(found), False), **units}
         return [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
+
+    def from_before(self, found: Found) -> list[str]:
+        """The units of a certificate that cannot be reloaded, and run since before what is live went live.
+
+        sendmail reads the certificate at each connection, and keeps the one of its start beside it where that is of the other
+        family: clients are given this one or that one.
+        """
+        units = dict.fromkeys(self.config.units.get(service.service, "") for service in found.wanted.services)
+        return [unit for unit in units if unit and is_active(unit) and not can_reload(unit) and running.older(unit, self.config.link(found.wanted.name))]
+
+    def _was_of_another_family(self, found: Found) -> bool:
+        """Whether a key of another family than the live one was live, as far as its key is kept; its record may go next."""
+        live = found.key(found.live.spki) if found.live else None
+        since = read_state(self.config, found.wanted.name).since
+        return live is not None and any(key.family() != live.family() and (key.spki in since or live.spki not in since) for key in found.keys)
+
+    def start_again(self, found: Found, key: Key) -> None:
+        """Before a key of another family goes live: have what keeps the certificate of its start start with the live one.
+
+        The record of the live one stays for a hold after the switch; that of an earlier one may be gone.
+        """
+        live = found.key(found.live.spki) if found.live else None
+        units = self.from_before(found) if live and live.family() != key.family() else []
+        if not units:
+            return
+        working = self.working(found)
+        state = read_state(self.config, found.wanted.name)
+        if not state.unproven:  # a run that dies here is followed by one that proves, and that has nowhere else to go back to
+            state.unproven, state.previous, state.working = True, found.live.fingerprint if found.live else "", working
+            write_state(self.config, found.wanted.name, state)
+        witnesses = [one for one in self.endpoints if one.found is found and one.label() in working
+                     and self.config.units.get(one.service.service) in units]
+        self.restart(units, witnesses)
+        wrong = [one.error for one in witnesses if not one.right()]
+        if wrong:
+            raise DaneError(f"{wrong[0]}, after a restart that has to come before a key of another algorithm; look at the service's journal")
 
     def old_readers(self) -> list[str]:
         """The units that read a certificate for no address of ours, and run since before it went live."""
@@ -821,9 +864,10 @@ class Use:
                 write_state(self.config, found.wanted.name, replace(state, unproven=False, working=[]))
 
     def _missed(self, found: Found, state: State, restarted: list[str]) -> bool:
-        """An endpoint that worked has shown nothing yet: its unit is just starting, or somebody has stopped it."""
-        return any(one.found is found and one.label() in state.working and not one.right()
-                   and self.config.units.get(one.service.service, "") not in ("", *restarted) for one in self.endpoints)
+        """An endpoint that worked has shown nothing yet: its unit is just starting, did not start, or somebody has stopped it."""
+        units = {self.config.units.get(one.service.service, "") for one in self.endpoints
+                 if one.found is found and one.label() in state.working and not one.right()}
+        return any(unit and (unit not in restarted or has_failed(unit)) for unit in units)
 
     def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:
         """Back to the version that was live before, else to what the endpoint presented, which has the same key."""
@@ -1120,7 +1164,7 @@ def judge_pairs(founds: list[Found]) -> None:
     for new in founds:
         for old in founds if new.live is None else []:
             key = old.key(old.live.spki) if old.live else None
-            if (old is not new and key and key.algorithm != old.wanted.algorithm and key.algorithm.split("-", 1)[0] == new.wanted.family()
+            if (old is not new and key and key.algorithm != old.wanted.algorithm and key.family() == new.wanted.family()
                     and any(service in old.wanted.services for service in new.wanted.services)):
                 raise DaneError(f"the live key of {old.wanted.name} is still {key.algorithm}, so {new.wanted.name} with {new.wanted.algorithm} cannot be"
                                 f" presented beside it; have it rolled first (-e dane_roll={old.wanted.name}), and add {new.wanted.name} then")
@@ -1302,6 +1346,8 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             raise DaneError(f"the key {step.spki[:16]}... is gone; run again")
         if step.step == "deploy" and not _is_live(found, step.fingerprint):
             fingerprint = store_version(config, name, read_chain(config, name, step.fingerprint), key)  # mends what is damaged
+            if use:
+                use.start_again(found, key)
             _switch(config, found, fingerprint, use, now, act, by_plan=True)
         if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
             fingerprint = _obtain(config, found, key, dehydrated, now, "the key is to be changed", act)

@@ -296,6 +296,15 @@ def judge(service: Service, *, timeout: float = 10, look: Probe = probe) -> str:
     return ""
 
 
+def older(unit: str, path: str) -> bool:
+    """Whether the unit was started before the file or link `path` was last changed.
+
+    By the start of the unit alone: children of sendmail outlive its restart.  False where systemd knows no start.
+    """
+    since = read_unit(unit).since
+    return bool(since) and time.time() - time.monotonic() + since / 1e6 + TICK < os.lstat(path).st_ctime <= time.time()
+
+
 def journal(unit: str, lines: int) -> list[str]:
     """The last `lines` of the journal of `unit`; nothing where there is no journal."""
     done = run(["journalctl", "--quiet", "--no-pager", "--output", "short-iso", "--lines", str(lines), "--unit", unit], timeout=20)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A certificate becomes one of RSA, and one of ECDSA again: another key is made and rolled to, and no DANE client meets a key that it cannot verify.
 
-sendmail is restarted for RSA: beside the ECDSA certificate that it has from its start clients would not be given the new one.
+sendmail is restarted before each change and after it: it keeps the certificate of its start beside that of the other kind.
 
 Of `make rolls`: python -m pytest -s tests/integration/algorithm.py
 """

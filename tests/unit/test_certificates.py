@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
 import re
@@ -966,6 +967,123 @@ def test_an_expired_version_whose_key_is_nowhere_else_stays(world: World) -> Non
     assert not world.run().changed
 
 
+# Another algorithm, at a unit that keeps the certificate of its start
+
+class Sendmail(World):
+    """It reads the certificate at each connection, and keeps that of its start beside it where that is of the other family."""
+
+    started = ""
+    seen: set[str]
+
+    def start(self) -> None:
+        self.started = "" if self.loses and self.live() == self.loses else self.live()
+        self.look()
+
+    def family(self, fingerprint: str) -> str:
+        """Of the key in a certificate that was issued."""
+        return x509.family(cx509.load_der_x509_certificate(self.issued[fingerprint][0])) if fingerprint else ""
+
+    def given(self) -> dict[str, str]:
+        """What clients are given: those with ECDSA, who prefer it, and those without."""
+        return {self.family(one): one for one in (self.started, self.live())} if self.started else {}
+
+    def look(self) -> None:
+        """Clients come."""
+        self.seen.update(self.given().values())
+
+    def probe_many(self, endpoints: list[tuple[str, int, str, str, str]], **options: Any) -> list[tls_client.Presented]:
+        self.presents = self.given().get("ecdsa", self.given().get("rsa", ""))
+        return super().probe_many(endpoints, **options)
+
+    def want(self, algorithm: str) -> None:
+        """Change the model."""
+        self.config = replace(self.config, certificates=[replace(self.config.certificates[0], algorithm=algorithm)])
+
+    def next(self) -> tuple[str, str]:
+        """Order for the next key, a day later."""
+        self.now += DAY
+        self.run()
+        return self.ordered()
+
+
+@pytest.fixture(name="sendmail")
+def fixture_sendmail(world: World, monkeypatch: pytest.MonkeyPatch) -> Sendmail:
+    """It has started with one key of ECDSA, which is gone, and another one is live."""
+    smtp = replace(world.config.certificates[0], services=[certificates.Service("smtp", 25, NAME)])
+    sendmail = Sendmail(world.root, replace(world.config, certificates=[smtp]))
+    sendmail.seen = set()
+    switch = files.switch_link
+
+    def switched(link: str, target: str) -> None:
+        switch(link, target)
+        sendmail.look()
+
+    monkeypatch.setattr(files, "switch_link", switched)
+    monkeypatch.setattr(certificates.running, "older", lambda unit, link: sendmail.started != sendmail.live())
+    monkeypatch.setattr(process, "run", sendmail.process)
+    monkeypatch.setattr(tls_client, "probe_many", sendmail.probe_many)
+    roll(sendmail)
+    roll(sendmail)
+    sendmail.seen.clear()
+    return sendmail
+
+
+def roll(sendmail: Sendmail) -> None:
+    """Its first key, or a roll with the key before deleted."""
+    if not os.path.exists(sendmail.config.link(NAME)):
+        sendmail.run()
+        return
+    old = sendmail.spki()
+    sendmail.step("deploy", *sendmail.next())
+    assert not sendmail.step("delete_key", old).warnings
+
+
+@pytest.mark.parametrize("algorithms", [["rsa-2048"], ["rsa-2048", "rsa-2048", "ecdsa-p256"]])
+def test_a_unit_with_the_certificate_of_its_start_gives_nobody_an_older_one(sendmail: Sendmail, algorithms: list[str]) -> None:
+    for algorithm in algorithms:
+        sendmail.want(algorithm)
+        spki, fingerprint = sendmail.next()
+        before, restarts = sendmail.live(), sendmail.restarts
+        if sendmail.family(before) != sendmail.family(sendmail.started):
+            restarts += 1
+        restarts += 2 * (not algorithm.startswith(sendmail.family(before)))
+        sendmail.seen.clear()
+        assert not sendmail.step("deploy", spki, fingerprint).warnings
+        assert sendmail.seen <= {before, fingerprint} and set(sendmail.given().values()) == {fingerprint}
+        assert sendmail.restarts == restarts
+        assert not sendmail.step("delete_key", sendmail.keys()[0]).warnings
+        sendmail.run()
+        assert not sendmail.run().changed and sendmail.restarts == restarts
+
+
+def test_what_went_back_to_another_algorithm_leaves_nothing_beside_it(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch) -> None:
+    sendmail.want("rsa-2048")
+    spki, fingerprint = sendmail.next()
+    before = sendmail.live()
+    with monkeypatch.context() as patch:  # it starts with the new one, which cannot be seen
+        patch.setattr(tls_client, "probe_many", lambda endpoints, **options: [
+            replace(one, chain=(), error="closed") if sendmail.live() == fingerprint else one for one in sendmail.probe_many(endpoints, **options)])
+        assert "is live again" in sendmail.step("deploy", spki, fingerprint).warnings[0]
+    assert sendmail.given() == {"ecdsa": before, "rsa": fingerprint}  # its record stays until another one takes its place
+    sendmail.run(by_timer=True)
+    assert set(sendmail.given().values()) == {before}
+
+
+def test_a_unit_that_does_not_start_again_is_given_no_other_algorithm(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch) -> None:
+    sendmail.want("rsa-2048")
+    spki, fingerprint = sendmail.next()
+    before = sendmail.live()
+    with monkeypatch.context() as patch:
+        patch.setattr(sendmail, "start", lambda: vars(sendmail).update(started="", active=False, failed=True))
+        result = sendmail.step("deploy", spki, fingerprint)
+        assert "has to come before a key of another algorithm" in result.warnings[0] and sendmail.live() == before
+        assert not sendmail.run().report["certificates"][0]["live"]["proven"]
+    result = sendmail.run(by_timer=True)  # and it is started when that is mended
+    assert sendmail.given() == {"ecdsa": before} and result.report["certificates"][0]["live"]["proven"]
+    sendmail.now += 3600
+    assert not sendmail.step("deploy", spki, fingerprint).warnings and sendmail.given() == {"rsa": fingerprint}
+
+
 # Dying at every step
 
 def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
@@ -1088,6 +1206,47 @@ def test_a_step_that_dies_anywhere_leaves_a_good_version_live(tmp_path: Path, wo
     assert points > 8 and at == points, points
     if scene in ("deploy", "undo"):  # before the switch, before the restart, and after it
         assert wrecks >= {(first, first), (fingerprint, first), (fingerprint, fingerprint if scene == "deploy" else "")}
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-2048", "ecdsa-p256"])
+def test_another_algorithm_that_dies_anywhere_gives_nobody_an_older_one(tmp_path: Path, sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch,
+                                                                        algorithm: str) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(x509, "load_private_key", functools.cache(x509.load_private_key))  # each is judged for long
+    if algorithm == "ecdsa-p256":
+        sendmail.want("rsa-2048")
+        roll(sendmail)
+        roll(sendmail)
+    sendmail.want(algorithm)
+    spki, fingerprint = sendmail.next()
+    before, started = sendmail.live(), sendmail.started
+    kept = tmp_path.parent / f"{tmp_path.name}.kept"
+    shutil.copytree(tmp_path, kept, symlinks=True)
+    pool, wrecks = [x509.make_private_key(algorithm) for _number in range(3)], set()
+    for at in range(100):
+        shutil.rmtree(tmp_path)
+        shutil.copytree(kept, tmp_path, symlinks=True)
+        sendmail.started, spare = started, iter(pool)  # RSA keys take their time
+        monkeypatch.setattr(x509, "make_private_key", lambda algorithm, spare=spare: next(spare))
+        sendmail.seen.clear()
+        with monkeypatch.context() as patch:
+            seen = crash_points(sendmail, patch, at)
+            try:
+                sendmail.step("deploy", spki, fingerprint)
+            except KeyboardInterrupt:
+                pass
+        assert sendmail.seen <= {before, fingerprint}, (at, seen)
+        wrecks.add((sendmail.live(), sendmail.started))
+        sendmail.run(by_timer=True)
+        assert sendmail.seen <= {before, fingerprint}, (at, seen)
+        if sendmail.live() == fingerprint:
+            assert set(sendmail.given().values()) == {fingerprint}, (at, seen)
+        assert not sendmail.run(by_timer=True).changed, (at, seen)
+        assert not sendmail.step("deploy", spki, fingerprint).warnings
+        assert sendmail.seen <= {before, fingerprint} and set(sendmail.given().values()) == {fingerprint}, (at, seen)
+        if len(seen) <= at:
+            break
+    assert wrecks == {(before, started), (before, before), (fingerprint, before), (fingerprint, fingerprint)}
 
 
 # Arguments

@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -178,6 +179,17 @@ def test_a_file_changed_while_the_unit_started_counts(monkeypatch: pytest.Monkey
     assert running.judge(service) == ""
     world["unit"] = Unit(True, 7, GROUP, int(498e6))
     assert "before /etc/a was changed" in running.judge(service)
+
+
+@pytest.mark.parametrize(("started", "changed", "older"), [
+    (500, 500.1, True), (500, 499.9, False), (500, 500 + running.TICK / 2, False),
+    (500, 1000.1, False),  # from the future: no restart cures it
+    (0, 500, False),  # systemd knows no start
+])
+def test_a_unit_is_older_than_a_link(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any], started: float, changed: float, older: bool) -> None:
+    world["unit"] = Unit(True, 0, GROUP, int(started * 1e6))
+    monkeypatch.setattr(running.os, "lstat", lambda path: SimpleNamespace(st_ctime=world["real"] - 1000 + changed))
+    assert running.older("a.service", "/live/a") is older
 
 
 def test_a_timer_has_no_process(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any]) -> None:
