@@ -381,6 +381,10 @@ class Attempts:
         """With one more failure."""
         return Attempts(self.failures + 1, now + back_off(self.failures + 1, live), error)
 
+    def words(self) -> str:
+        """What failed, as part of a sentence."""
+        return f"{self.failures} attempt{'s' if self.failures > 1 else ''} failed, the last with: {self.error}"
+
 
 @dataclass
 class State:
@@ -1303,8 +1307,8 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
                                " alone; run the playbook")
         return
     if by_timer and now < state.renewal.next_attempt:
-        result.warnings.append(f"the certificate {name} is due ({reason}), but {state.renewal.failures} attempts failed, the last with:"
-                               f" {state.renewal.error}; the next is not before {_date(state.renewal.next_attempt)}")
+        result.warnings.append(f"the certificate {name} is due ({reason}), but {state.renewal.words()}; the next"
+                               f" is not before {_date(state.renewal.next_attempt)}")
         return
     live = found.live
     try:
@@ -1368,7 +1372,7 @@ def _waiting(config: Config, found: Found, step: Step, now: int) -> str:
     if step.retry or now >= attempts.next_attempt:
         return ""
     return (f"the step {step.step} of {found.wanted.name} with the key {step.spki[:16]}... is not tried again before"
-            f" {_date(attempts.next_attempt)}, as {attempts.failures} attempts failed, the last with: {attempts.error}")
+            f" {_date(attempts.next_attempt)}, as {attempts.words()}")
 
 
 def _is_live(found: Found, fingerprint: str) -> bool:
