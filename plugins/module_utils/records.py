@@ -11,20 +11,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import clock, history, reach
+from . import clock, history, reach, signing
 from .errors import DaneError, printable
 from .exposure import Exposure, exposure
-from .files import lock, make_directory, write_file
+from .files import lock, make_directory, read_file, write_file
 from .history import History, Policy
 from .rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, bound, plan
 from .tlsa import TLSA, spki_record
 
 SCHEMA = 2
 Json = dict[str, Any]
+Served = Mapping[str, tuple[history.Records, int]]  # by owner, the records and the TTL in the signed zone
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -272,14 +273,34 @@ def _chains_of(known: Json) -> tuple[Chain, ...]:
     return tuple(Chain(str(spki), str(fingerprint)) for fingerprint, spki in known.get("certificates", {}).items())
 
 
+def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dict[str, Served]:
+    """The TLSA RRsets that this primary has signed last, by zone; nothing of a file that is not there, not ours, or altered."""
+    found: dict[str, Served] = {}
+    for zone in zones:
+        path = signing.signed_path(signing.Places(signed=directory), zone["name"])
+        mine: dict[str, tuple[history.Records, int]] = {}
+        known = signing.read_signed(path, zone["name"])
+        text = read_file(path, f"the signed zone {zone['name']}").decode("ascii", "replace") if known and known.intact else ""
+        for fields in (line.split(";")[0].split() for line in text.split("\n")):
+            if fields[3:4] == ["TLSA"]:
+                try:
+                    record = TLSA.parse(" ".join(fields[4:]), path)
+                except DaneError:
+                    continue  # the operator's own
+                mine[fields[0].lower()] = (mine.get(fields[0].lower(), (frozenset(), 0))[0] | {record}, int(fields[1]))
+        found[zone["name"]] = mine
+    return found
+
+
 # --- merging ---
 
 def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order, rules: Rules,
-          validity: int, now: int, trouble: str = "") -> tuple[Json, Plan, list[reach.Note]]:
+          validity: int, now: int, trouble: str = "", served: Mapping[str, Served] | None = None) -> tuple[Json, Plan, list[reach.Note]]:
     """The record after `reports` and `observations`, the plan, and what is to be said of hosts that come and go.
 
     `zones` are the primary's zones as in the slice (`name`, `ttl`, `tlsa_ttl`, `soa`, `tlsa_owners`, `names`), `validity` the seconds for
-    which the primary signs, `trouble` why nothing may change, if so.  An owner that the model no longer has keeps its records until it is to be forgotten.
+    which the primary signs, `trouble` why nothing may change, if so, `served` what it has signed last, by zone.  An owner that the model no longer has
+    keeps its records until it is to be forgotten.
     """
     said = {report["host"]: report for report in reports}
     held = frozenset(text for zone in record["zones"].values() for entry in zone["owners"].values() for rrset in entry["rrsets"]
@@ -298,7 +319,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     asked_for: list[Owner] = []
     for zone in zones:
         seen = observations.get(zone["name"])
-        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, validity, now)
+        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
         asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
@@ -402,20 +423,28 @@ def _live(remembered: Json, host: str, name: str) -> str:
     return str(known.get("live", ""))
 
 
-def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, validity: int,
+def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, served: Served, validity: int,
           now: int) -> tuple[dict[str, History], tuple[history.Server, ...]]:
-    """The history of each owner of `zone` up to now, with what the name servers said, and all servers that were known."""
+    """The history of each owner of `zone` up to now, with what the name servers said, and all servers that were known.
+
+    Where the record was lost, or an older one is in its place, what the primary has signed is what it publishes: a host that is not
+    heard from loses nothing.
+    """
     entry: Json | None = record["zones"].get(zone["name"])
     known = entry or {"servers": [], "owners": {}}
     past = {owner: _history_of(known, one) for owner, one in known["owners"].items()}
-    if seen and any(history.is_older(one, seen.answers.get(owner, ()), validity) for owner, one in past.items()):
-        past = {owner: history.lost(one, policy, now) for owner, one in past.items()}
     servers = tuple(history.Server(**server) for server in known["servers"])
+    # what is signed, and then served, is written down before; other TLSA records are the operator's own
+    ours = {*past, *(wanted["owner"] for wanted in zone["tlsa_owners"])}
+    served = {owner: one for owner, one in served.items() if owner in ours}
+    unknown = any(one not in {(rrset.records, rrset.ttl) for rrset in past.get(owner, History()).rrsets} for owner, one in served.items())
+    if entry is None or unknown or seen and any(history.is_older(one, seen.answers.get(owner, ()), validity) for owner, one in past.items()):
+        # a zone of which nothing is on record may have had any RRset
+        past = {owner: history.lost(past.get(owner, History(servers)), policy, now) for owner in sorted(ours)}
+        for owner, (records, ttl) in served.items():
+            past[owner] = history.published(past[owner], records, ttl, now + validity, int(zone["soa"]["expire"]), now)
     for wanted in zone["tlsa_owners"]:
-        if wanted["owner"] not in past:
-            new = History(servers)
-            # a zone of which nothing is on record may have had any RRset: the record may be lost
-            past[wanted["owner"]] = new if entry else history.lost(new, policy, now)
+        past.setdefault(wanted["owner"], History(servers))
     if seen is None:
         return past, servers
     told: dict[str, History] = {}
@@ -471,15 +500,16 @@ def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], rememb
 
 
 def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order,
-           rules: Rules, validity: int, reading: clock.Reading, controller: float | None, write: bool) -> Outcome:
-    """Merge under the lock, and write the record where `write` and where more of it differs than the time.
+           rules: Rules, validity: int, reading: clock.Reading, controller: float | None, write: bool,
+           served: Callable[[], Mapping[str, Served]] = dict) -> Outcome:
+    """Merge under the lock, and write the record where `write` and where more of it differs than the time.  `served` reads what is signed.
 
     `reading` is of the clocks of this host, `controller` the unix seconds of the controller, None where they are not known.
     """
     def merged() -> Outcome:
         before = read(path, host)
         ticked, trouble = clock.advance(_clock_of(before), reading, controller, rules.caches.margin)
-        after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble)
+        after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble, served())
         if after != before:
             after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}
         return Outcome(before, after, made, int(ticked.time), round(reading.wall - ticked.time), notes)

@@ -334,7 +334,7 @@ def main() -> None:
         controller = None if given["time"] is None else given["time"] + now.boot - begin.boot
         rules = make_rules(policy)
         done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
-                              policy["signature_validity"], now, controller, write=not module.check_mode)
+                              policy["signature_validity"], now, controller, not module.check_mode, lambda: records.signed(given["zones"]))
     except DaneError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

@@ -62,6 +62,26 @@ def test_keys_of_both_roll_while_one_of_them_is_down(fast: None) -> None:
     good(verify(*SHARED, *FAST))
 
 
+def test_the_record_is_lost_while_a_host_cannot_be_reached_and_no_peer_notices(fast: None) -> None:
+    """Its keys are on no record then, and it goes on to serve: they stay, as they are in the zone that the primary has signed."""
+    before = set(served()[MX, 25])
+    with peers(names=(MX,), addresses=BOTH) as seen:
+        on(MX2, "systemctl stop ssh; pkill sshd", check=False)  # the connections that stay open too
+        on(VPS, "rm /var/lib/selfhost-dane/record.json")
+        try:
+            for run in (renew, site):
+                done = run(*SHARED, *FAST, *KEEP)
+                assert done.status == 4, done.output
+        finally:
+            on(MX2, "systemctl start ssh")
+        assert before <= set(served()[MX, 25]) and addresses() == set(BOTH)
+        good(renew(*SHARED, *KEEP))
+        assert before <= set(served()[MX, 25])
+    print(f"the record was lost: {seen.summary()}")
+    judge(seen)
+    good(verify(*SHARED, *FAST, *KEEP))
+
+
 def test_a_host_leaves_address_first(fast: None) -> None:
     with peers(names=(MX,)) as seen:
         good(site(*FLEET, *FAST, *KEEP))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import multiprocessing
 from dataclasses import replace
@@ -42,12 +43,14 @@ def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, pre
 
 
 def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, order: Order = NOTHING, now: int = 7, write: bool = True,
-           answered: tuple[str, ...] | None = None, rules: Rules = RULES, certificates: tuple[str, ...] = ()) -> Outcome:
+           answered: tuple[str, ...] | None = None, rules: Rules = RULES, certificates: tuple[str, ...] = (),
+           signed: dict[str, records.Served] | None = None) -> Outcome:
     """Merge; all name servers answer with the keys `answered` and the `certificates` at `now`, or are not asked."""
     served = frozenset((*map(spki_record, answered or ()), *map(certificate_record, certificates)))
     seen = {} if answered is None else {"pyon.example": Observation(NS, answers={OWNER: [
         history.Answer(address, served, 100, now + VALIDITY, 1000) for address in NS]})}
-    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, seen, order, rules, VALIDITY, clock.Reading(now, now, "a"), now, write)
+    return records.update(str(path), "vps", ZONES if zones is None else zones, reports, seen, order, rules, VALIDITY, clock.Reading(now, now, "a"), now, write,
+                          lambda: signed or {})
 
 
 def published(outcome: Outcome) -> Any:
@@ -170,6 +173,60 @@ def test_an_older_record_that_was_put_in_its_place_is_taken_for_lost(tmp_path: P
     late = step(update(path, [report(keys=(B, C), live=B, since=-9999)], now=80, answered=(B, C, D)))
     assert late.kind == "wait" and late.not_before >= 80 + history.hold(60, RULES.caches) + RULES.caches.lead
     assert any("nothing is known" in text for text in late.held_by)
+
+
+SHARED = copy.deepcopy(ZONES)  # of two hosts
+SHARED[0]["tlsa_owners"][0]["backends"].append({"host": "mx2", "certificate": "g", "service": "smtp", "port": 25})  # type: ignore[index]
+
+
+def served(*keys: str, ttl: int = 100, owner: str = OWNER) -> dict[str, records.Served]:
+    return {"pyon.example": {owner: (frozenset(map(spki_record, keys)), ttl)}}
+
+
+def test_a_host_that_is_off_loses_nothing_where_the_record_is_lost(tmp_path: Path) -> None:
+    path, all_of_them = tmp_path / "record.json", sorted(f"3 1 1 {key}" for key in (A, B, C, D))
+    without = update(path, [report()], SHARED, now=50, write=False)
+    assert published(without) is None
+    for reports in ([], [report()]):  # site.yml takes what is on record before any host has reported
+        kept = update(path, reports, SHARED, now=50, signed=served(A, B, C, D))
+        assert published(kept)[0] == all_of_them
+    assert any(one["records"] == [f"3 1 1 {'0' * 64}"] for one in kept.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"])
+    assert published(update(path, [report()], SHARED, now=60, signed=served(A, B, C, D)))[0] == all_of_them
+
+
+def test_a_record_that_does_not_know_what_is_signed_is_older(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report(), report("mx2", (C, D), C)], SHARED)
+    assert published(update(path, [report()], SHARED, now=50, signed=served(A, B, C, D)))[0] == sorted(f"3 1 1 {key}" for key in (A, B, C, D))
+    later = "e" * 64  # mx2 has rolled since, and is off
+    assert f"3 1 1 {later}" in published(update(path, [report()], SHARED, now=60, signed=served(A, B, D, later), write=False))[0]
+    older = update(path, [report()], SHARED, now=60, signed=served(A, B, D, later), answered=(A, B, D, later))
+    assert f"3 1 1 {later}" in published(older)[0] and f"3 1 1 {D}" in published(older)[0]
+    rrsets = older.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
+    assert any(one["records"] == [f"3 1 1 {'0' * 64}"] for one in rrsets)
+    assert update(path, [report()], SHARED, now=60, signed=served(A, B, D, later)).before == older.after
+    again = update(path, [report()], SHARED, now=70, signed=served(A, B, D, later))
+    assert again.before == again.after  # it knows that now
+
+
+def test_what_is_signed_and_known_or_not_ours_is_no_sign_of_an_older_record(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    update(path, [report(keys=(A, B, C))], now=50)  # published, and that run died before it signed
+    lost = [one for signed in (served(A, B), served(D, owner="_853._tcp.dns.pyon.example."))
+            for one in update(path, [report(keys=(A, B, C))], now=60, signed=signed).after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
+            if one["records"] == [f"3 1 1 {'0' * 64}"] and one["replaced"] > 50]
+    assert not lost
+
+
+@pytest.mark.parametrize("spoil", [b"", b"altered\n"])
+def test_what_is_signed_is_read_from_the_signed_file(tmp_path: Path, spoil: bytes) -> None:
+    body = (f"pyon.example.\t300\tIN\tSOA\tns. h. 7 1 1 1 1\n{OWNER.upper()}\t100\tIN\tTLSA\t3 1 1 {A}\n{OWNER}\t100\tIN\tTLSA\t3 1 1 {B} ; mine\n"
+            f"{OWNER}\t100\tIN\tRRSIG\tTLSA 13 5 100 1 1 1 pyon.example. a\n_1._tcp.pyon.example.\t5\tIN\tTLSA\t7 1 1 {A}\n").encode()
+    header = f"; selfhost.dane source={'0' * 64} body={hashlib.sha256(body).hexdigest()} signed=1 validity=2\n".encode()
+    (tmp_path / "pyon.example.signed").write_bytes(header + body + spoil)
+    assert records.signed([*ZONES, {"name": "other.example"}], str(tmp_path)) == {
+        **({"pyon.example": {}} if spoil else served(A, B)), "other.example": {}}
 
 
 def test_an_old_rrset_that_a_server_falls_back_to_is_no_sign_of_an_older_record(tmp_path: Path) -> None:
