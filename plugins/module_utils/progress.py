@@ -77,6 +77,8 @@ def line(step: Json, now: int) -> str:
         text += f"; held back: {held[0]}" + (f" and {len(held) - 1} more" if held[1:] else "")
     if step["not_before"] is not None:
         text += f"; {'until' if step['step'] == 'rest' else 'goes on at the latest'} {when(step['not_before'], now)}"
+    if step["deadline"] is not None:
+        text += f"; its certificate ends {when(step['deadline'], now)}"
     return text
 
 
@@ -108,7 +110,7 @@ def outlook(steps: Iterable[Json], reports: Iterable[Json], fall_back: int, now:
     for text in before:  # of a primary that is not heard from any more
         host, _space, certificate = text.partition(" ")
         planned.setdefault((host, certificate), {"host": host, "certificate": certificate, "step": "wait", "spki": "", "fingerprint": "", "held_by": [],
-                                                 "reason": "the primary of its zone was not reached, or failed", "not_before": None})
+                                                 "reason": "the primary of its zone was not reached, or failed", "not_before": None, "deadline": None})
     deployed = dict(memory.get("deployed", {}))
     lines: list[str] = []
     pauses: list[int] = []
@@ -225,7 +227,7 @@ def _next(step: Json, now: int) -> str:
         return ("it goes on when that is mended, and renew.yml runs" if step["not_before"] is None else
                 f"it goes over to its next certificate, at the latest {when(step['not_before'], now)}")
     if step["step"] == "rest":
-        return "nothing" if step["not_before"] is None else f"its key is to be rolled {when(step['not_before'], now)}"
+        return "nothing" if step["not_before"] is None else f"it goes on {when(step['not_before'], now)}"
     return f"it {PHASES[step['step']]}, when renew.yml runs"
 
 

@@ -30,7 +30,7 @@ All times are unix seconds, all durations seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import DaneError, printable
@@ -173,14 +173,21 @@ class Backend:
         """All associations that are known to be its."""
         return frozenset(record for chain in (*(Chain(key.spki, key.certificate) for key in self.keys), *self.known) for record in chain.records())
 
+    def burnt(self) -> Records:
+        """Those that others may satisfy."""
+        stolen = {key.spki for key in self.keys if key.compromised}
+        return frozenset(record for chain in (*map(Chain, sorted(stolen)), *self.known) if chain.spki in stolen for record in chain.records())
+
     def unsure(self) -> tuple[str, ...]:
         """Why it may present another of its chains than is known, in sentences."""
         if not self.heard:
             return (f"{self.host} has not reported in this run",)
         if not self.proven:
             return (f"the services of {self.host} were not seen to present what is live",)
-        unseen = set(self.owners) - {seen.owner for seen in self.presented} or "" in {seen.spki for seen in self.presented}
-        return (f"not every endpoint of {self.host} was seen",) if unseen else ()
+        dark = tuple(dict.fromkeys(f"{self.host}: {seen.endpoint} presents no certificate: {seen.error or 'no TLS'}"
+                                   for seen in self.presented if not seen.spki))
+        unseen = set(self.owners) - {seen.owner for seen in self.presented}
+        return dark or ((f"not every endpoint of {self.host} was seen",) if unseen else ())
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,8 @@ class Step:
     """What one certificate of one host may do now, the reason in a sentence, what holds it back, and not before when.
 
     kind: "make key" (after the key `spki`), "publish", "order", "deploy" or "delete key", of the key `spki` (and the certificate
-    `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.
+    `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  deadline: the end of the live
+    certificate, where it is due and its renewal is the plan's; None where nothing ends.
     """
 
     kind: str
@@ -232,6 +240,7 @@ class Step:
     fingerprint: str = ""
     held_by: tuple[str, ...] = ()
     not_before: int | None = None
+    deadline: int | None = None
 
 
 @dataclass(frozen=True)
@@ -248,16 +257,22 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
     """What shall be published, and the one step that each certificate of each host may take.
 
     asked: the (host, certificate) whose key the operator wants rolled.  revoke_now: where the current key is compromised and
-    no clean one is eligible, or where a certificate ends before the next one may go live, the operator rather has DANE peers fail
-    for one hold.
+    no clean one is eligible, or, where no such key has a record, where a certificate ends before the next one may go live, the operator rather
+    has DANE peers fail for one hold.
     """
     rrsets = {owner.name: _rrset(owner, [one for one in backends if owner.name in one.owners], rules, now) for owner in owners}
     known = frozenset(record for one in backends for record in one.records())
     strangers = frozenset(record for owner in owners for rrset in owner.history.rrsets for record in rrset.records
                           if not record.selector and record not in known)
     joins = {(one.host, one.certificate): joining(one, owners, backends, rules) for one in backends}
-    steps = {(one.host, one.certificate): _step(one, [owner for owner in owners if owner.name in one.owners], rrsets, strangers, rules, now,
-                                                (one.host, one.certificate) in asked, revoke_now, joins[one.host, one.certificate]) for one in backends}
+    steps = {}
+    published = frozenset(record for owner in owners for record in owner.published())
+    urgent = [one for one in backends if not one.burnt().isdisjoint(published)]
+    for one in backends:
+        place, mine = (one.host, one.certificate), [owner for owner in owners if owner.name in one.owners]
+        step = _step(one, mine, rrsets, strangers, rules, now, place in asked, revoke_now and (one in urgent or not urgent),
+                     joins[place])
+        steps[place] = replace(step, deadline=one.expires) if step.kind != "rest" and _due(one, mine, rules) else step
     return Plan(rrsets, steps, tuple(name for name, found in joins.items() if found and not found.is_open(now)))
 
 
@@ -288,7 +303,8 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     unsure = any(one.unsure() for one in backends)
     # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
     others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in owner.leaving)
-    union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, any(not kind[1] for kind in kinds), rules, now))
+    bound_to = any(not kind[1] for kind in kinds)
+    union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, bound_to, rules, now))
     wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
     held = [text for one in backends for text in (*([] if published else _not_ready(owner, one, rules)), *_mismatch(owner, one, wanted))]
     if held:
@@ -296,7 +312,7 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
                      "not published yet: not every endpoint is known to match", (*held, *unchanged))
     if not published:
         return RRset(wanted, f"first publication: every endpoint presents a {noun} that a record stands for")
-    silent = tuple(dict.fromkeys((*(f"{one.host} has not reported in this run" for one in backends if not one.heard), *unchanged)))
+    silent = tuple(dict.fromkeys((*(text for one in backends for text in _not_seen(owner, one, backends, bound_to, rules, now)), *unchanged)))
     if parameters(wanted) - parameters(published):
         return RRset(wanted, "the scheme changes: the records of the new one are added for all that is presented", silent)
     if parameters(published) - parameters(wanted):
@@ -331,16 +347,35 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
     if not backend.heard or current is None:
         return kept | live | (_joining(backend, kept, bound) if backend.heard and not backend.live else frozenset())
     following = frozenset(record for chain in backend.following(bound) for record in chain.records())
-    if backend.unsure():
-        return kept | live | following         # an endpoint that was not seen may present any of its keys
+    return (kept - _retired(owner, backend, backends, bound, rules, now)) | live | following
+
+
+def _retired(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: bool, rules: Rules, now: int, sure: bool = False) -> Records:
+    """Those of its records that have had their time and that nothing presents.
+
+    An endpoint that was not seen may present any of its keys.  A key that others may have goes all the same, once what was seen to work presents
+    another; `sure` is for what would go if all had been seen.
+    """
+    current = backend.current()
     presented = frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
     stays = hold(owner.ttl, rules.caches) if rules.retire_after is None else rules.retire_after
     burnt = {key.spki for key in backend.keys if key.compromised or key.outdated}
     # a key that has had its time, and with `bound` one that does not follow yet: each parameter is there for each chain
     keys = {spki_record(key.spki) for key in backend.keys if key.spki in burnt or (
-        now >= backend.since + stays if key.created < current.created else bound)}
+        now >= backend.since + stays if current and key.created < current.created else bound)}
     certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
-    return (kept - ((keys | certificates) - presented)) | live | following
+    if backend.unsure() and not sure:
+        return frozenset((keys | certificates) & backend.burnt() if backend.heard and backend.proven else ()) - presented
+    return frozenset(keys | certificates) - presented
+
+
+def _not_seen(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: bool, rules: Rules, now: int) -> list[str]:
+    """Why records of `backend` that have had their time stay, and which endpoints do without TLS, in sentences."""
+    if not backend.heard:
+        return [f"{backend.host} has not reported in this run"]
+    left = backend.records() & owner.published() & _retired(owner, backend, backends, bound, rules, now, sure=True)
+    dark = backend.live and any(seen.owner == owner.name and not seen.spki for seen in backend.presented)
+    return list(backend.unsure() if dark or left - _retired(owner, backend, backends, bound, rules, now) else ())
 
 
 def _joining(backend: Backend, kept: Records, bound: bool) -> Records:
@@ -408,6 +443,17 @@ def bound(owners: Iterable[Owner], rules: Rules) -> bool | None:
     return None if any(rrset.records == LOST for rrset in rrsets) else False
 
 
+def _is_bound(backend: Backend, owners: Iterable[Owner], rules: Rules) -> bool:
+    """Whether renewals are the plan's, or, where nobody knows, were when the host was last told."""
+    known = bound(owners, rules)
+    return backend.bound if known is None else known
+
+
+def _due(backend: Backend, owners: Iterable[Owner], rules: Rules) -> bool:
+    """Whether its certificate is due, and the plan has to renew it."""
+    return backend.due and _is_bound(backend, owners, rules)
+
+
 def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], strangers: Records, rules: Rules, now: int, asked: bool,
           revoke_now: bool, joins: Opening | None) -> Step:
     """The step of one certificate of one host; `joins` is when it may first be presented beside another one, if it is to be."""
@@ -427,16 +473,18 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
     if trouble:
         return Step("wait", "nothing of its zone may change now", held_by=trouble)
     held = tuple(dict.fromkeys(text for owner in owners for text in rrsets[owner.name].held_by))
+    known = _known_to_caches(backend, owners, rules, now)
+    if known:
+        return _Roll(backend, owners, rules, now, _is_bound(backend, owners, rules), revoke_now).to(
+            known, "caches hold records of it that what is live does not match, as after a backup was restored", scheduled=False)
     if any(not owner.same(rrsets[owner.name].records) for owner in owners):
         return Step("publish", "its TLSA records are to change first", held_by=held)
     if not later:
         return Step("make key", "there is no next key", backend.keys[-1].spki)
-    mine = bound(owners, rules)
-    mine = backend.bound if mine is None else mine
-    due = backend.due and mine
+    due = _due(backend, owners, rules)
     if any(not owner.published() for owner in owners) and not due:
         return Step("wait", "its TLSA records are not published yet", held_by=held)
-    following, roll = later[0], _Roll(backend, owners, rules, now, mine, revoke_now)
+    following, roll = later[0], _Roll(backend, owners, rules, now, _is_bound(backend, owners, rules), revoke_now)
     if current.compromised:
         return roll.to(following, "its current key is compromised", scheduled=False)
     gone = _to_delete(backend, current, owners, strangers, rules, now)
@@ -462,11 +510,23 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
     return roll.to(following, "its key has been live for its lifetime")
 
 
+def _known_to_caches(backend: Backend, owners: Sequence[Owner], rules: Rules, now: int) -> Key | None:
+    """Where caches may hold records of this host that what is live does not match: a later key that all of them match."""
+    def safe(chain: Chain) -> bool:
+        return all(opening(chain.records(), owner.history, rules.caches, False).is_open(now) for owner in owners)
+
+    missed = any(not rrset.records.isdisjoint(backend.records()) and not matches(rrset.records, backend.chain().records())
+                 for owner in owners for rrset in owner.history.rrsets)
+    if not missed or safe(backend.chain()):
+        return None
+    return next((key for key in backend.later() if safe(Chain(key.spki, key.certificate))), None)
+
+
 def _rest(reason: str, until: int | None, owners: Sequence[Owner], held: tuple[str, ...], rules: Rules) -> Step:
     """Nothing is to be done, but for what is left of a change of scheme."""
     changing = [owner for owner in owners if parameters(owner.published()) != {SCHEMES[rules.scheme]}]
     if not changing:
-        return Step("rest", reason, not_before=until)
+        return Step("rest", reason, held_by=held, not_before=until)
     return Step("wait", "its TLSA records are to be those of another scheme", held_by=held,
                 not_before=_latest(covered(SCHEMES[rules.scheme], owner.history, rules.caches) for owner in changing).time)
 
@@ -497,8 +557,11 @@ class _Roll:
                      "accept it from then on; or have the next one used at once by -e dane_revoke_now=true, and DANE peers fail for one hold",)
             return Step("wait", f"{reason}, and caches may hold records that the next one does not match", key.spki,
                         held_by=(*(alarm if late else ()), *found.waits_for), not_before=found.time)
+        # an endpoint that is off is mended first, but no certificate ends for that: the next one can do it no harm
+        last = renews and 0 < backend.expires <= now + backend.lifetime // 6
         wrong = tuple(f"{seen.endpoint} presents {'the ' + _leaf(seen, seen.spki == backend.live) if seen.spki else 'no certificate'}, not what is live"
-                      for seen in backend.presented if seen.spki != backend.live or self.bound and seen.fingerprint != backend.fingerprint)
+                      for seen in backend.presented if (seen.spki != backend.live or self.bound and seen.fingerprint != backend.fingerprint)
+                      and (seen.spki or not last))
         if wrong and scheduled:
             return Step("wait", f"{reason}, and an endpoint has to be mended first", key.spki, held_by=wrong)
         why = "no cache holds records that the next one does not match" if found.is_open(now) else (

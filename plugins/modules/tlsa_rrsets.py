@@ -164,6 +164,10 @@ steps:
       description: The unix time before which it is not the time of the next step, where that is known.
       type: int
       sample: 1795000000
+    deadline:
+      description: The unix time at which the live certificate ends, where it is due and this step is on the way to the next one.
+      type: int
+      sample: 1795600000
 published:
   description: The keys of each certificate of each host, as it last said, that have TLSA records.
   returned: success
@@ -347,7 +351,8 @@ def main() -> None:
                          for owner, (texts, ttl) in records.published(done.after, zone["name"]).items()]} for zone in given["zones"]],
         plans=[f"{owner}: {'; '.join([one.reason, *one.held_by])}" for owner, one in sorted(done.plan.rrsets.items())],
         steps=[{"host": host, "certificate": certificate, "step": step.kind.replace(" ", "_"), "reason": step.reason, "spki": step.spki,
-                "fingerprint": step.fingerprint, "held_by": list(step.held_by), "not_before": None if step.not_before is None else step.not_before + done.ahead}
+                "fingerprint": step.fingerprint, "held_by": list(step.held_by), "not_before": None if step.not_before is None else step.not_before + done.ahead,
+                "deadline": None if step.deadline is None else step.deadline + done.ahead}
                for (host, certificate), step in sorted(done.plan.steps.items())],
         published=[{"host": host, "certificate": certificate, "keys": keys}
                    for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],

@@ -378,7 +378,8 @@ class Fleet:
             return None
         live = host.live[1]
         keys = [rollover.Key(key.spki, key.created, next((one.fingerprint for one in (key.certificate, live if key is host.live[0] else None)
-                                                          if one and one.not_after - self.now > self.third), ""),
+                                                          if one and (one.not_after - self.now > self.third or
+                                                                      host.bound and one.not_after > live.not_after)), ""),
                              outdated=key.algorithm != self.algorithm) for key in host.keys]
         host.proven = host.proven or all(endpoint.presents in (None, host.live) for endpoint in host.endpoints)
         seen: list[rollover.Presented] = []

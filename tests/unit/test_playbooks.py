@@ -53,7 +53,7 @@ print(json.dumps(answer))
 def step(kind: str, spki: str = B, host: str = VPS, certificate: str = CERTIFICATE, not_before: int | None = None,
          held: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": C, "reason": f"because of {kind}", "held_by": list(held),
-            "not_before": not_before}
+            "not_before": not_before, "deadline": None}
 
 
 def report(live: str = A, keys: tuple[str, ...] = (A, B), host: str = VPS, certificate: str = CERTIFICATE) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def test_a_time_in_words(moment: int, words: str) -> None:
 
 
 def step(kind: str, not_before: int | None = None, spki: str = B, **more: Any) -> dict[str, Any]:
-    return {"host": "vps", "certificate": "g", "step": kind, "spki": spki, "fingerprint": C, "reason": "so", "held_by": [], "not_before": not_before, **more}
+    return {"host": "vps", "certificate": "g", "step": kind, "spki": spki, "fingerprint": C, "reason": "so", "held_by": [],
+            "not_before": not_before, "deadline": None, **more}
 
 
 def report(live: str = A, roll: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def test_a_step_that_was_taken_is_followed_at_once() -> None:
     seen = look(step("publish"), step("wait", NOW + 9999, host="mx2"))
     assert (seen.more, seen.pause) == (True, 1)
     again = look(step("order"), step("wait", NOW + 9999, host="mx2"), before=seen)
+    late = look(step("wait", NOW + 9, deadline=NOW + 7200), before=seen).lines[0]
+    assert late == "vps, g: waits: so; goes on at the latest in 9 seconds (Sun 29 Nov 13:15 UTC); its certificate ends in 2 hours (Sun 29 Nov 15:15 UTC)"
     assert again.pause == 1 and again.lines == ["vps, g: orders its next certificate: so"]
 
 
@@ -181,7 +184,7 @@ def test_the_status_of_a_key_on_its_way() -> None:
 def test_the_status_of_a_key_that_has_rolled() -> None:
     lines = status_lines([planned(step("rest", NOW + 86400))], [report(live=B)], NOW)
     assert lines[3:5] == ["  keys     old  aaaaaaaaaaaaaaaa... made 9 days ago, published", "           live bbbbbbbbbbbbbbbb... for 7 days, not published"]
-    assert lines[2] == "  next     its key is to be rolled in 24 hours (Mon 30 Nov 13:15 UTC)"
+    assert lines[2] == "  next     it goes on in 24 hours (Mon 30 Nov 13:15 UTC)"
 
 
 def test_the_status_says_so_where_records_are_those_of_certificates() -> None:

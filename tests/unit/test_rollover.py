@@ -109,6 +109,16 @@ def test_published_and_matching_is_left_as_it_is() -> None:
     assert planned(owner(A, B), backend())[0] == RRset(rrset(A, B), "published: every backend matches")
 
 
+def test_what_keeps_a_key_that_has_had_its_time_is_told() -> None:
+    one = backend(A, B, C, live=B, presented=(seen(B), seen("", endpoint="v6", error="refused")))
+    held = ("vps: v6 presents no certificate: refused",)
+    found, step = planned(owner(A, B, C), one)
+    assert found == RRset(rrset(A, B, C), "kept as it is published", held) and (step.kind, step.held_by) == ("rest", held)
+    found, step = planned(owner(A, B, C), replace(backend(A, B, C, live=B), proven=False))
+    assert found.held_by == step.held_by == ("the services of vps were not seen to present what is live",)
+    assert planned(owner(A, B), replace(backend(), proven=False))[0].held_by == (), "there is nothing that has had its time"
+
+
 @pytest.mark.parametrize("known", [(), (C, D)])
 def test_a_host_that_is_off_keeps_its_records_and_is_held(known: tuple[str, ...]) -> None:
     off = replace(backend(*known, host="mx2", live=C if known else "", heard=False, presented=()), keys=tuple(key(one) for one in known))
@@ -289,6 +299,44 @@ def test_a_compromised_key_is_retired_as_soon_as_nobody_presents_it() -> None:
     assert planned(owner(A, B, C), backend(*keys, live=B, since=5000, presented=(seen(A),)))[0].records == rrset(A, B, C)
 
 
+def test_a_compromised_key_does_not_stay_because_an_endpoint_is_off() -> None:
+    keys, off = (key(A, compromised=True), key(B), key(C)), (seen(B), seen("", endpoint="v6", error="refused"))
+    one = backend(*keys, live=B, since=5000, presented=off)
+    assert planned(owner(A, B, C), one)[0].records == rrset(B, C)
+    assert planned(owner(A, B, C), replace(one, presented=(*off, seen(A, endpoint="v4"))))[0].records == rrset(A, B, C)
+    for unknown in ({"proven": False}, {"heard": False}):
+        assert planned(owner(A, B, C), replace(one, **unknown))[0].records == rrset(A, B, C)  # type: ignore[arg-type]
+    assert planned(owner(A, B, C), backend(A, B, C, live=B, presented=off))[0].records == rrset(A, B, C), "one that nobody else has does"
+
+
+# --- a host that presents what caches do not know, as after a backup was restored ---
+
+def test_a_host_from_a_backup_goes_over_to_the_key_that_all_caches_know() -> None:
+    known = owner(B, C, before=(A, B, C), gone=2000)
+    restored = backend(A, B, presented=(seen(A),))
+    found, step = planned(known, restored)
+    assert found.records == rrset(A, B, C)
+    assert step == Step("order", "caches hold records of it that what is live does not match, as after a backup was restored; "
+                                 "no cache holds records that the next one does not match", B)
+    ordered = backend(A, key(B, FP), C, presented=(seen(A), seen("", endpoint="v6")))
+    assert planned(known, ordered)[1].kind == "deploy", "the records need not have changed before"
+    assert planned(known, backend(A, C))[1].spki == C, "one that is younger than the next may do"
+
+
+def test_a_host_that_has_none_of_them_has_its_own_published() -> None:
+    found, step = planned(owner(C, D), backend())
+    assert found.records == rrset(A, B, C, D) and step.kind == "publish"
+    assert planned(owner(A, B, C, D, before=(C, D)), backend())[1].kind == "rest", "records of nobody that is known say nothing of it"
+
+
+def test_a_host_whose_live_key_all_caches_know_stays_with_it() -> None:
+    assert planned(owner(A, B), backend(A, key(B, FP)))[1].kind == "rest"
+    assert planned(owner(B, C, before=(A, B, C), gone=2000), backend(A, key(B, FP), C), now=2001)[1].spki == B, "even while some caches hold both"
+    assert planned(owner(A, B, before=(A,)), backend(A, key(B, FP)))[1].kind == "rest"
+    burnt = backend(key(A, compromised=True), key(B, compromised=True), live=A)
+    assert planned(owner(B), burnt)[1].kind == "publish", "and to none that others may have"
+
+
 # --- retire: presented by no backend, and the delay has passed ---
 
 @pytest.mark.parametrize(("rules", "since", "retired"), [
@@ -324,7 +372,7 @@ def test_while_a_service_was_not_restarted_or_not_seen_keys_are_added_all_the_sa
     for presented in ((seen(B), seen(A, endpoint="v6")), (seen(B), seen("", endpoint="v6"))):
         for before in ((A, B), (A,)):
             found, _step = planned(owner(*before), backend(A, B, C, live=B, presented=presented))
-            assert found == RRset(rrset(A, B, C), "a key is added: every backend goes on to match")
+            assert (found.records, found.reason) == (rrset(A, B, C), "a key is added: every backend goes on to match")
 
 
 def test_a_key_of_a_host_that_another_presents_is_not_retired() -> None:

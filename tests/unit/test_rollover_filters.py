@@ -20,8 +20,8 @@ def zone(certificate: str = "g", owner: str = "_25._tcp.g.") -> dict[str, Any]:
 
 
 def step(kind: str = "deploy", spki: str = A, host: str = "vps", certificate: str = "g", **more: Any) -> dict[str, Any]:
-    return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": B, "reason": "so", "held_by": [], "not_before": None,
-            **more}
+    return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": B, "reason": "so", "held_by": [],
+            "not_before": None, "deadline": None, **more}
 
 
 def primary(*steps: dict[str, Any], zones: tuple[dict[str, Any], ...] = (zone(),), reached: bool = True) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def test_a_certificate_joins_where_no_primary_holds_it_back(primaries: list[dict
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
+    assert rollover_lines([step("wait", deadline=1795000000)]) == ["vps, g: waits: so, its certificate ends 2026-11-18 11:06:40 UTC"]
     assert lines[0] == "vps, g: in order: so, until 2026-11-18 11:06:40 UTC"
     assert lines[1:3] == ["vps, g: waits: so", "  held back: 198.51.100.0 may still serve it"] and lines[-1] == "  and 3 more"
 

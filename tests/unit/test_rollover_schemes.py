@@ -133,13 +133,13 @@ def test_a_certificate_in_its_time_rests() -> None:
 
 def test_a_certificate_that_is_due_is_ordered_for_the_current_key() -> None:
     reason = "its certificate is due; its record can be published when the next one is there"
-    assert planned(owner(certs(F)), backend(due=True))[1] == Step("order", reason, A)
-    assert planned(owner(certs(F)), backend(key(A, F), key(B), due=True))[1] == Step("order", reason, A), "what is live does not follow itself"
+    assert planned(owner(certs(F)), backend(due=True))[1] == Step("order", reason, A, deadline=END)
+    assert planned(owner(certs(F)), backend(key(A, F), key(B), due=True))[1] == Step("order", reason, A, deadline=END), "what is live does not follow itself"
 
 
 def test_a_key_that_has_had_its_time_is_followed_by_the_next_at_a_renewal() -> None:
     reason = "its certificate is due, and its key has been live for its lifetime; its record can be published when the next one is there"
-    assert planned(owner(certs(F)), backend(due=True, since=-5000))[1] == Step("order", reason, B)
+    assert planned(owner(certs(F)), backend(due=True, since=-5000))[1] == Step("order", reason, B, deadline=END)
     assert planned(owner(certs(F)), backend(due=True, since=-4999))[1].spki == A
     assert planned(owner(certs(F)), backend(due=True), rules=replace(CERTIFICATES, key_lifetime=None))[1].spki == A
 
@@ -161,19 +161,26 @@ def test_old_and_new_are_published_together() -> None:
 def test_the_new_one_waits_for_hold_and_lead_and_goes_live() -> None:
     one, opens = owner(certs(F, G), certs(F), gone=2000), 2000 + HOLD + P.lead
     waits = planned(one, backend(*RENEWED, due=True), now=opens - 1)[1]
-    assert waits == Step("wait", "its certificate is due, and caches may hold records that the next one does not match", A, not_before=opens)
+    assert waits == Step("wait", "its certificate is due, and caches may hold records that the next one does not match", A, not_before=opens, deadline=END)
     assert planned(one, backend(*RENEWED, due=True), now=opens)[1] == Step(
-        "deploy", "its certificate is due; no cache holds records that the next one does not match", A, G)
+        "deploy", "its certificate is due; no cache holds records that the next one does not match", A, G, deadline=END)
     assert planned(owner(certs(F, G)), backend(*RENEWED, due=True))[1].kind == "deploy"
 
 
-@pytest.mark.parametrize(("presented", "what"), [
-    (seen(A, X, "v6"), f"v6 presents the certificate {X[:16]}..., not what is live"), (seen("", "", "v6"), "v6 presents no certificate, not what is live")])
-def test_an_endpoint_that_presents_another_certificate_of_the_key_is_mended_first(presented: Presented, what: str) -> None:
-    step = planned(owner(certs(F, G)), backend(*RENEWED, due=True, presented=(seen(A, F), presented)))[1]
-    assert (step.kind, step.held_by) == ("wait", (what,))
+def test_an_endpoint_that_presents_another_certificate_of_the_key_is_mended_first() -> None:
+    step = planned(owner(certs(F, G)), backend(*RENEWED, due=True, presented=(seen(A, F), seen(A, X, "v6"))))[1]
+    assert (step.kind, step.held_by) == ("wait", (f"v6 presents the certificate {X[:16]}..., not what is live",))
     assert planned(owner(keys(A, B)), backend(key(A), key(B, H), presented=(seen(A, F), seen(A, X, "v6"))), rules=KEYS, now=10000)[1].kind == "deploy", (
         "which is no matter in 3 1 1")
+
+
+@pytest.mark.parametrize("one", [backend(*RENEWED, due=True), backend(key(A), key(B, G), due=True, since=-5000)])
+def test_an_endpoint_that_is_off_is_mended_first_but_no_certificate_ends_for_that(one: Backend) -> None:
+    off = replace(one, presented=(seen(A, F), seen("", "", "v6")), expires=9000 + LIFE // 6)
+    step = planned(owner(certs(F, G)), off, now=8999)[1]
+    assert (step.kind, step.held_by) == ("wait", ("v6 presents no certificate, not what is live",))
+    assert planned(owner(certs(F, G)), off, now=9000)[1].kind == "deploy"
+    assert planned(owner(certs(F, G)), replace(off, expires=0), now=9000)[1].kind == "wait", "nobody knows its end"
 
 
 def test_the_old_record_is_retired_after_its_delay() -> None:
@@ -226,6 +233,16 @@ def test_a_certificate_that_was_replaced_by_hand_is_published_when_it_is_present
 
 # --- an order that comes too late ---
 
+def test_what_the_operator_wants_of_a_stolen_key_is_no_choice_for_others() -> None:
+    late, stolen = backend(*RENEWED, due=True, expires=2001 + HOLD + P.lead), key(B, H, compromised=True)
+    thief = backend(stolen, key(C), live=H, host="mx2")
+    assert planned(owner(certs(F, G, H), certs(F, H), gone=2002), late, thief, now=2500, revoke_now=True)[1].kind == "wait"
+    over = backend(stolen, key(C, J), live=J, host="mx2")
+    assert planned(owner(certs(F, G, H, J), certs(F, H, J), gone=2002), late, replace(over, presented=(seen(C, J), seen(B, H, "v6"))), now=2500,
+                   revoke_now=True)[1].kind == "wait"
+    assert planned(owner(certs(F, G, J), certs(F, J), gone=2002), late, over, now=2500, revoke_now=True)[1].kind == "deploy", "it has no record any more"
+
+
 def test_where_the_certificate_ends_before_the_next_may_go_live_there_is_an_alarm_and_the_operator_chooses() -> None:
     one, opens = owner(certs(F, G), certs(F), gone=2000), 2000 + HOLD + P.lead
     late = backend(*RENEWED, due=True, expires=opens - 1)
@@ -234,7 +251,7 @@ def test_where_the_certificate_ends_before_the_next_may_go_live_there_is_an_alar
         f"ALARM: the live certificate ends at the unix time {opens - 1}, before the next one may go live; wait, and only DANE peers accept it from then on; "
         "or have the next one used at once by -e dane_revoke_now=true, and DANE peers fail for one hold",)
     assert planned(one, late, now=2500, revoke_now=True)[1] == Step(
-        "deploy", "its certificate is due; as the operator wants, although caches may hold records that the next one does not match", A, G)
+        "deploy", "its certificate is due; as the operator wants, although caches may hold records that the next one does not match", A, G, deadline=opens - 1)
     assert planned(one, replace(late, expires=opens), now=2500)[1].held_by == ()
     assert planned(one, replace(late, expires=opens), now=2500, revoke_now=True)[1].kind == "wait", "only where it is late"
     assert planned(one, replace(late, expires=0), now=2500)[1].held_by == (), "nobody knows its end"
@@ -322,7 +339,7 @@ def test_records_of_certificates_are_added_for_all_that_is_presented() -> None:
     (backend(bound=False), "vps has not been told yet that its timer must not renew g"),
     (backend(heard=False, presented=(), bound=False), "vps has not reported in this run"),
     (backend(presented=()), "not every endpoint of vps was seen"),
-    (backend(presented=(seen(A, F), seen("", "", "v6"))), "not every endpoint of vps was seen"),
+    (backend(presented=(seen(A, F), seen("", "", "v6"))), "vps: v6 presents no certificate: refused"),
     (backend(proven=False), "the services of vps were not seen to present what is live"),
 ])
 def test_none_is_added_while_something_else_may_be_presented(one: Backend, held: str) -> None:
@@ -398,7 +415,7 @@ def test_until_then_the_plan_renews() -> None:
     held = owner(keys(A, B), certs(F), gone=2000)
     opens = 2000 + HOLD + P.lead
     assert planned(held, backend(due=True), rules=KEYS)[1] == Step(
-        "order", "its certificate is due; its record can be published when the next one is there", A)
+        "order", "its certificate is due; its record can be published when the next one is there", A, deadline=END)
     assert planned(held, backend(*RENEWED, due=True), rules=KEYS, now=opens - 1)[1].not_before == opens
     assert planned(held, backend(*RENEWED, due=True), rules=KEYS, now=opens)[1].kind == "deploy"
     assert planned(owner(keys(A, B)), backend(due=True), rules=KEYS)[1].kind == "rest", "and then the timer does"
@@ -479,7 +496,7 @@ def test_a_certificate_joins_beside_records_of_both_schemes() -> None:
 
 def test_the_scheme_does_not_change_while_a_certificate_is_to_join() -> None:
     outcome = plan([owner(keys(A, B))], [backend(), joiner()], CERTIFICATES, 10**5)
-    assert outcome.rrsets[MAIL].records == keys(A, B, C) and "not every endpoint of vps was seen" in outcome.rrsets[MAIL].held_by
+    assert outcome.rrsets[MAIL].records == keys(A, B, C) and "vps: v4 presents no certificate: refused" in outcome.rrsets[MAIL].held_by
 
 
 # --- another algorithm ---
