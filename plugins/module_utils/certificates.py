@@ -83,6 +83,7 @@ class Config:
     probe_timeout: int = 10
     readers: dict[str, list[str]] = field(default_factory=dict)  # certificate -> units that present it at no address of ours
     bound: dict[str, bool] = field(default_factory=dict)  # certificate -> TLSA records stand for it, so it is not ours to renew
+    revoked: list[str] = field(default_factory=list)  # fingerprints of certificates that their CA has revoked or will revoke
 
     def certificate_directory(self, name: str) -> str:
         """Where the keys and versions of the certificate `name` are."""
@@ -138,6 +139,8 @@ def make_config(arguments: dict[str, Any]) -> Config:
     for name, known in config.bound.items():
         if name not in seen or not isinstance(known, bool):
             raise DaneError(f"bound says {printable(repr(known))} of {printable(repr(name))}; give true or false for certificates that are there")
+    if not isinstance(config.revoked, list) or not all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in config.revoked):
+        raise DaneError(f"revoked is {printable(repr(config.revoked))}; give a list of SHA-256 digests of certificates, in hexadecimal and lower case")
     for unit in [*config.units.values(), *(unit for several in config.readers.values() for unit in several)]:
         if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
             raise DaneError(f"{printable(repr(unit))} is not the name of a systemd unit; correct it")
@@ -166,13 +169,14 @@ def read_config(path: str) -> Config:
 
 
 def _as_told(config: Config, path: str) -> Config:
-    """With what an earlier run was told of certificates in `bound`, as far as this one is told nothing."""
+    """With what an earlier run was told: of certificates in `bound`, as far as this one is told nothing, and all that is `revoked`."""
     names = {wanted.name for wanted in config.certificates}
     try:
-        before = read_config(path).bound if path else {}
+        before = read_config(path) if path else config
     except DaneError:
-        before = {}                            # the first run, or the file is made anew
-    return replace(config, bound={**{name: known for name, known in before.items() if name in names}, **config.bound})
+        before = config                        # the first run, or the file is made anew
+    return replace(config, bound={**{name: known for name, known in before.bound.items() if name in names}, **config.bound},
+                   revoked=sorted({*before.revoked, *config.revoked}))
 
 
 # What is on disk
@@ -193,7 +197,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Live:
-    """What the live link points to.  `problem` says why it cannot stay, and is "" where it can."""
+    """What the live link points to.  `problem` says why it cannot stay, and is "" where it can.  revoked: so the operator says."""
 
     fingerprint: str = ""
     spki: str = ""
@@ -201,6 +205,7 @@ class Live:
     not_after: int = 0
     names: tuple[str, ...] = ()
     problem: str = ""
+    revoked: bool = False
 
     def valid(self, now: int) -> bool:
         """Peers accept it now."""
@@ -294,7 +299,7 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
         chain = x509.load_certificates(files.read_file(path, "live certificate"), path)
         leaf = chain[0]
         certificate = Live(x509.fingerprint(leaf), x509.spki_sha256(leaf), x509.not_before(leaf), x509.not_after(leaf),
-                           tuple(sorted(x509.names(leaf))))
+                           tuple(sorted(x509.names(leaf))), revoked=x509.fingerprint(leaf) in config.revoked)
         if certificate.spki != spki:
             raise DaneError(f"the private key beside it is another ({spki[:16]}...)")
         judge_chain(chain, now)
@@ -351,6 +356,8 @@ def why_due(live: Live | None, wanted: Wanted, now: int) -> str:
         return "it has no live certificate"
     if live.problem:
         return f"its live certificate cannot stay: {live.problem}"
+    if live.revoked:
+        return "the operator says that the live certificate is revoked"
     if set(live.names) != set(wanted.names):
         return f"the live certificate has the names {', '.join(live.names)}, and {', '.join(sorted(wanted.names))} are wanted"
     if now >= renewal_time(live):
@@ -469,7 +476,7 @@ def _sweep(config: Config, name: str) -> None:
             os.unlink(path)
 
 
-def candidates(directories: list[str], wanted: Wanted, spki: str, now: int) -> list[list[Certificate]]:
+def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revoked: list[str]) -> list[list[Certificate]]:
     """Good chains that are on disk already, the longest lasting first.
 
     A version that did not become live, or one that dehydrated had from the CA when the run died: the CA need not be
@@ -494,7 +501,8 @@ def candidates(directories: list[str], wanted: Wanted, spki: str, now: int) -> l
                 judge(chain, wanted, spki, now)
             except DaneError:
                 continue
-            leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names))
+            leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names),
+                        revoked=x509.fingerprint(chain[0]) in revoked)
             if not why_due(leaf, wanted, now):
                 good.append((leaf.not_after, chain))
     good.sort(key=lambda item: item[0], reverse=True)
@@ -1381,7 +1389,7 @@ def _is_live(found: Found, fingerprint: str) -> bool:
 
 def deployable(config: Config, wanted: Wanted, spki: str, now: int) -> list[Certificate]:
     """The chain of the version that would become live with the key `spki`; empty where there is no good one."""
-    chains = candidates([os.path.join(config.certificate_directory(wanted.name), "versions")], wanted, spki, now)
+    chains = candidates([os.path.join(config.certificate_directory(wanted.name), "versions")], wanted, spki, now, config.revoked)
     return chains[0] if chains else []
 
 
@@ -1391,7 +1399,7 @@ def _obtain(config: Config, found: Found, key: Key, dehydrated: Dehydrated, now:
     if not dehydrated.settings:
         dehydrated.prepare()
     places = [os.path.join(config.certificate_directory(name), "versions"), dehydrated.issued(name)]
-    chains = candidates(places, found.wanted, key.spki, now)
+    chains = candidates(places, found.wanted, key.spki, now, config.revoked)
     if chains:
         act(f"{name}: taking a certificate that was issued before, as {reason}")
         chain = chains[0]
@@ -1401,6 +1409,8 @@ def _obtain(config: Config, found: Found, key: Key, dehydrated: Dehydrated, now:
         path = os.path.join(dehydrated.issued(name), "fullchain.pem")
         chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
         judge(chain, found.wanted, key.spki, max(now, int(time.time())))
+        if x509.fingerprint(chain[0]) in config.revoked:
+            raise DaneError(f"the CA gave the certificate {x509.fingerprint(chain[0])[:16]}... again, which is revoked; look at the CA's answer")
     return store_version(config, name, chain, key)
 
 

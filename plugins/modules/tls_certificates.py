@@ -15,8 +15,8 @@ description:
     judges what the CA sent, and puts it live by the rename of one symbolic link.
   - Renewals are always for the current key, so no TLSA record (RFC 6698) has to change, but for O(bound). The keys never leave the host.
   - Keys are changed by O(steps) alone. The timer takes none.
-  - A certificate is due when none is live, when a third of its life is left, when its names are others than wanted, or
-    when its chain is broken or has expired.
+  - A certificate is due when none is live, when a third of its life is left, when its names are others than wanted, when it is one of
+    O(revoked), or when its chain is broken or has expired.
   - Then every endpoint is asked what it presents. A unit that presents an older certificate is restarted; where that
     does not help, the certificate before is made live again.
   - Where the CA is down or refuses, what is live stays. That is a warning as long as it is valid, else an error.
@@ -168,6 +168,14 @@ options:
       - Of a certificate that is not named here it is what an earlier run was told, in O(config_path); else it is not so.
     type: dict
     default: {}
+  revoked:
+    description:
+      - The certificates that their CA has revoked or will revoke, while nobody else has the key, as SHA-256 of the certificate in hexadecimal,
+        in lower case.
+      - Where one of them is live another one is ordered for the same key, and none of them is taken from disk. They are remembered in O(config_path).
+    type: list
+    elements: str
+    default: []
   joining:
     description:
       - Certificates that may become live beside another one of the same name and port, as RSA does beside ECDSA.
@@ -309,6 +317,7 @@ def main() -> None:
             "steps": {"type": "list", "elements": "dict", "default": [], "options": step},
             "published": {"type": "dict", "default": {}},
             "bound": {"type": "dict", "default": {}},
+            "revoked": {"type": "list", "elements": "str", "default": []},
             "joining": {"type": "list", "elements": "str", "default": []},
             "config_path": {"type": "path", "default": CONFIG},
         },

@@ -1280,6 +1280,9 @@ def test_the_arguments_go_to_the_timer_and_come_back(world: World) -> None:
     (plain(readers={"h.pyon.example": ["dovecot"]}), "not among the certificates"),
     (plain(bound={"h.pyon.example": True}), "for certificates that are there"),
     (plain(bound={NAME: "yes"}), "give true or false"),
+    (plain(revoked=["AB" * 32]), "in hexadecimal and lower case"),
+    (plain(revoked="ab" * 32), "give a list"),
+    (plain(revoked=[1]), "give a list"),
     (plain(more=1), "not in their shape"),
     ({"certificates": []}, "not in their shape"),
 ])
@@ -1299,6 +1302,119 @@ def test_the_command_of_the_timer(world: World, capsys: pytest.CaptureFixture[st
     Path(path).write_text("{")
     assert certificates.renew_command(path) == 1
     assert "is not JSON" in capsys.readouterr().err
+
+
+# --- what the CA has revoked, while the key is clean ---
+
+def revoke(world: World, *fingerprints: str) -> None:
+    """The operator says so in the runs from now on."""
+    world.config = replace(world.config, revoked=list(fingerprints))
+
+
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_a_revoked_certificate_is_ordered_again_with_its_key(world: World, by_timer: bool) -> None:
+    world.run()
+    live, spki, keys = world.live(), world.spki(), world.keys()
+    revoke(world, live)
+    result = world.run(by_timer=by_timer)
+    assert not result.warnings and not result.failures
+    assert (f"{NAME}: ordering a certificate for {NAME} with the key {spki[:16]}..., as the operator says that the live certificate is revoked"
+            in result.actions)
+    assert world.live() == world.presents != live and world.spki() == spki and world.keys() == keys and world.orders == 2
+    assert item(result)["due"] == "" and item(result)["keys"][0]["certificate"]["fingerprint"] == world.live()
+    before = snapshot(world.root)
+    assert not world.run(by_timer=by_timer).changed and not world.run(by_timer=by_timer).changed
+    assert world.orders == 2 and snapshot(world.root) == before, "what is said of another certificate does nothing"
+
+
+def test_check_mode_says_that_a_revoked_certificate_is_ordered_again(world: World) -> None:
+    world.run()
+    live, before = world.live(), snapshot(world.root)
+    revoke(world, live)
+    result = world.run(check=True)
+    assert f"{NAME}: order a certificate for {NAME}, as the operator says that the live certificate is revoked" in result.actions
+    assert item(result)["due"] == "the operator says that the live certificate is revoked"
+    assert item(result)["live"]["fingerprint"] == live and item(result)["keys"][0]["certificate"] is None
+    assert result.after != result.before and world.orders == 1 and snapshot(world.root) == before
+
+
+def test_the_host_remembers_what_is_revoked(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.run()
+    path, live = str(world.root / "etc" / "certificates.json"), world.live()
+    revoke(world, live)
+    world.refuse = "ERROR: no\n"
+    result = world.run()
+    assert "the live one stays" in result.warnings[0] and not result.failures and world.live() == live
+    revoke(world, "0" * 64)
+    assert world.run().warnings and certificates.read_config(path).revoked == sorted([live, "0" * 64])
+    assert certificates.renew_command(path) == 1
+    assert f"{NAME} is due (the operator says that the live certificate is revoked), but 2 attempts failed" in capsys.readouterr().err
+    world.refuse, world.now = "", world.now + DAY
+    assert certificates.renew_command(path) == 0 and world.live() != live and world.orders == 2
+
+
+def test_a_revoked_version_is_not_taken_from_disk(world: World) -> None:
+    world.run()
+    first = world.live()
+    revoke(world, first)
+    world.run()
+    second = world.live()
+    revoke(world, second)
+    world.run()
+    assert world.live() not in (first, second) and world.orders == 3, "dehydrated has the first one too"
+    os.unlink(world.config.link(NAME))
+    revoke(world, first, second, os.path.basename(world.presents))
+    assert not world.run().failures and world.orders == 4
+
+
+def test_a_ca_that_gives_the_revoked_certificate_again_is_not_asked_without_end(world: World) -> None:
+    world.run()
+    live, spki = world.live(), world.spki()
+    chain = x509.load_certificates(Path(world.config.link(NAME), "fullchain.pem").read_bytes(), "live")
+    revoke(world, live)
+    world.change = lambda _chain: chain
+    result = world.run()
+    assert f"the CA gave the certificate {live[:16]}... again, which is revoked" in result.warnings[0] and item(result)["next_attempt"] == START + 3600
+    assert world.run(by_timer=True).warnings and (world.orders, world.live(), world.spki()) == (2, live, spki)
+
+
+def test_a_revoked_certificate_of_the_next_key_is_ordered_again(world: World) -> None:
+    world.run()
+    spki, fingerprint = world.ordered()
+    live = world.live()
+    revoke(world, fingerprint)
+    assert item(world.run())["keys"][1]["certificate"] is None and world.live() == live
+    assert world.ordered()[1] != fingerprint and world.orders == 3 and world.live() == live
+    assert not world.step("deploy", spki, world.ordered()[1]).warnings and world.spki() == spki and not item(world.run())["due"]
+
+
+def test_where_records_stand_for_a_revoked_certificate_the_plan_replaces_it(world: World) -> None:
+    bind(world)
+    live, spki = world.live(), world.spki()
+    revoke(world, live)
+    result = world.run()
+    assert item(result)["due"] and item(result)["keys"][0]["certificate"] is None and (world.live(), world.orders) == (live, 1)
+    assert not world.run(by_timer=True).changed
+    fingerprint = item(world.step("order", spki))["keys"][0]["certificate"]["fingerprint"]
+    assert fingerprint != live and (world.live(), world.orders) == (live, 2)
+    result = world.step("deploy", spki, fingerprint)
+    assert not result.warnings and world.live() == world.presents == fingerprint and item(result)["due"] == ""
+    assert not world.run().changed
+
+
+def test_where_a_service_loses_tls_the_revoked_certificate_is_better_than_none(world: World) -> None:
+    world.run()
+    live, original = world.live(), world.process
+    revoke(world, live)
+
+    def breaks(argv: list[str], **options: Any) -> Any:
+        world.loses = world.live() if world.live() != live else ""
+        return original(argv, **options)
+
+    process.run = breaks  # type: ignore[assignment]  # undone with the fixture's own patch
+    result = world.run()
+    assert (world.live(), world.presents) == (live, live) and any("is live again" in line for line in result.warnings)
+    assert item(result)["due"] and item(result)["failures"] == 1
 
 
 # --- where TLSA records stand for the certificate itself ---
