@@ -32,7 +32,8 @@ DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory"
 HOST_VARIABLES = ("dane_ipv4", "dane_ipv6")
 SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailboxes", "dane_make_users", "dane_postmaster", "dane_aliases",
                     "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
-                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_wait", "dane_unattended")
+                    "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_revoked", "dane_wait",
+                    "dane_unattended")
 ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 POP3_TLS = ("required", "optional", "none")
@@ -202,6 +203,7 @@ class Model:
     roll: list[str]
     compromised: list[str]
     revoke_now: bool
+    revoked: list[str]
     wait: bool
     redirects: dict[str, str]
     pop3: dict[str, str]
@@ -994,11 +996,11 @@ def _roll(judge: _Judge, value: Any, certificates: Mapping[str, Certificate]) ->
     return [name for name in names if isinstance(name, str)]
 
 
-def _compromised(judge: _Judge, value: Any) -> list[str]:
-    digests = [value] if isinstance(value, str) else judge.items("dane_compromised", value)
+def _digests(judge: _Judge, where: str, value: Any, what: str, cure: str) -> list[str]:
+    digests = [value] if isinstance(value, str) else judge.items(where, value)
     for digest in digests:
         if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
-            judge.say("dane_compromised", f"{show(digest)} is not the SHA-256 of a key", "give the 64 hexadecimal digits of its 3 1 1 record, in lower case")
+            judge.say(where, f"{show(digest)} is not the SHA-256 of a {what}", cure)
     return [digest for digest in digests if isinstance(digest, str)]
 
 
@@ -1482,8 +1484,13 @@ def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:
                   postmaster, _aliases(judge, shared.get("dane_aliases")), _virtual_users(judge, shared.get("dane_virtual_users")),
                   _resolver(judge, shared.get("dane_resolver")), _policy(judge, shared.get("dane_policy")),
                   _verify(judge, shared, hosts), _forget(judge, shared.get("dane_forget")),
-                  _roll(judge, shared.get("dane_roll"), certificates), _compromised(judge, shared.get("dane_compromised")),
-                  _flag(judge, "dane_revoke_now", shared.get("dane_revoke_now")), _flag(judge, "dane_wait", shared.get("dane_wait")),
+                  _roll(judge, shared.get("dane_roll"), certificates),
+                  _digests(judge, "dane_compromised", shared.get("dane_compromised"), "key",
+                           "give the 64 hexadecimal digits of its 3 1 1 record, in lower case"),
+                  _flag(judge, "dane_revoke_now", shared.get("dane_revoke_now")),
+                  _digests(judge, "dane_revoked", shared.get("dane_revoked"), "certificate",
+                           "give its 64 hexadecimal digits, in lower case and without colons"),
+                  _flag(judge, "dane_wait", shared.get("dane_wait")),
                   _redirects(judge, shared.get("dane_redirects")), _pop3(judge, shared.get("dane_pop3")),
                   _unattended(judge, shared.get("dane_unattended"), hosts))
     _judge_mail(judge, model)
@@ -1586,7 +1593,7 @@ def slice_of(model: Model, host: str) -> dict[str, Any]:
         "verify": dict(model.verify),
         **_unattended_slice(model, host),
         "forget": list(model.forget), "roll": list(model.roll), "compromised": list(model.compromised), "revoke_now": model.revoke_now,
-        "wait": model.wait,
+        "revoked": list(model.revoked), "wait": model.wait,
         "zones": [zone.name for zone in zones],
         "wanted": [_wanted(model, zone) for zone in zones],
     }

@@ -404,6 +404,9 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("verify ca", (("dane_verify_ca",), "ca.pem"), ("dane_verify_ca: ca.pem is not a plain absolute path; name a file",)),
     ("roll", (("dane_roll",), ["g.pyon.exmaple"]), ("dane_roll: there is no certificate g.pyon.exmaple; did you mean g.pyon.example?",)),
     ("compromised", (("dane_compromised",), "AB" * 32), (f"dane_compromised: {'AB' * 32} is not the SHA-256 of a key; give the 64 hexadecimal digits",)),
+    ("revoked", (("dane_revoked",), [f"AB:{'cd' * 31}"]),
+     (f"dane_revoked: AB:{'cd' * 31} is not the SHA-256 of a certificate; give its 64 hexadecimal digits, in lower case and without colons",)),
+    ("revoked is no list", (("dane_revoked",), {"ab" * 32: True}), ("True} is not a list; write a list",)),
     ("revoke now", (("dane_revoke_now",), "perhaps"), ("dane_revoke_now: perhaps is not a boolean; write true or false",)),
     ("wait", (("dane_wait",), 1), ("dane_wait: 1 is not a boolean; write true or false",)),
     ("negative lead", (("dane_policy", "lead"), -1), ("dane_policy, lead: -1 is out of range; give a number from 0",)),
@@ -644,7 +647,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "pop3": {},
         "verify": {"vantage": "localhost", "ca": ""},
         "unattended": {}, "unattended_by": "",
-        "forget": [], "roll": [], "compromised": [], "revoke_now": False, "wait": False,
+        "forget": [], "roll": [], "compromised": [], "revoke_now": False, "revoked": [], "wait": False,
         "zones": ["pyon.example"],
         "wanted": [{
             "zone": "pyon.example",
@@ -694,6 +697,16 @@ def test_one_host_works_unattended_and_logs_in_where_the_playbooks_do() -> None:
     assert [slice_of(model, host)["unattended_by"] for host in variables] == ["", "vps.pyon.example", "vps.pyon.example", ""]
     put(variables, ("dane_vantage",), "localhost")
     assert [slice_of(judge_model(variables), host)["unattended_by"] for host in ("peer.example", "localhost")] == ["", ""]
+
+
+@pytest.mark.parametrize("variable", ["dane_compromised", "dane_revoked"])
+@pytest.mark.parametrize("said", ["ab" * 32, ["ab" * 32], ["ab" * 32, "01" * 32], []])
+def test_digests_reach_each_host(variable: str, said: Any) -> None:
+    variables = good()
+    put(variables, (variable,), said)
+    model = judge_model(variables)
+    for host in ("vps.pyon.example", "home.pyon.example"):
+        assert slice_of(model, host)[variable.removeprefix("dane_")] == ([said] if isinstance(said, str) else said)
 
 
 def test_a_host_without_a_part_gets_empty_lists() -> None:

@@ -144,6 +144,13 @@ def test_a_run_takes_one_step_and_ends(world: World) -> None:
     assert f"{VPS}, {CERTIFICATE}: orders its next certificate: because of order" in said
 
 
+def test_each_host_is_told_which_certificates_are_revoked(world: World) -> None:
+    status, said = world.play("renew", "-e", f"dane_revoked={C}")
+    assert status == 0, said
+    for host in (VPS, MX2):
+        assert [call["arguments"]["revoked"] for call in world.calls("tls_certificates", host)] == [[C]]
+
+
 def failed(again: int = 3600) -> dict[str, Any]:
     """The report of a host that tried to order for another key, and does so again after so many seconds."""
     told = report()
