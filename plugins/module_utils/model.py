@@ -1436,6 +1436,12 @@ def _judge_delegations(judge: _Judge, zone: Zone, made: list[Record]) -> None:
         judge.say(where, f"the name lies in {top}, which {zone.name} delegates to others", "move it to that zone, or delete the NS records of it")
 
 
+def _server_ttl(model: Model, zone: Zone) -> int:
+    """The highest TTL with which zones of the model say which name servers `zone` has, and where these are."""
+    return max((record.ttl for other in model.zones.values() for record in other.records
+                if (record.owner, record.type) == (zone.name, "NS") or record.owner in zone.servers() and record.type in ("A", "AAAA")), default=0)
+
+
 def _judge_policy(judge: _Judge, model: Model) -> None:
     validity, renewal, interval = (model.policy[key] for key in ("signature_validity", "signature_renewal", "timer_interval"))
     left = validity - renewal - interval  # of the oldest signature that the timer can leave
@@ -1451,6 +1457,15 @@ def _judge_policy(judge: _Judge, model: Model) -> None:
             judge.say("dane_policy", f"key_lifetime {lifetime} seconds is not more than the {wait} that a new key of zone {zone.name} has to wait"
                       f" (fall_back {fall_back} + hold {wait - fall_back - lead} for the TTL {zone.tlsa_ttl} + lead {lead})",
                       "raise key_lifetime, or write never or 0")
+        if not _tlsa_owners(model, zone):
+            continue  # there is no key that has to match what caches hold of it
+        ns_ttl, highest_tlsa_ttl, server_ttl = model.policy["ns_ttl"], model.policy["highest_tlsa_ttl"], _server_ttl(model, zone)
+        if ns_ttl < server_ttl:
+            judge.say("dane_policy", f"ns_ttl {ns_ttl} seconds is less than the TTL {server_ttl} of the name servers of zone {zone.name},"
+                      " for which caches may ask one that was removed", f"raise ns_ttl to {server_ttl} or more")
+        if highest_tlsa_ttl < zone.tlsa_ttl:
+            judge.say("dane_policy", f"highest_tlsa_ttl {highest_tlsa_ttl} seconds is less than the tlsa_ttl {zone.tlsa_ttl} of zone {zone.name},"
+                      " for which caches may hold records of which nothing is on record", f"raise highest_tlsa_ttl to {zone.tlsa_ttl} or more")
 
 
 def judge_model(variables: Mapping[str, Mapping[str, Any]]) -> Model:

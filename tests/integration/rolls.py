@@ -20,7 +20,7 @@ from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, go
 
 TTL = int(os.environ.get("TTL", "10"))  # seconds
 POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
-          "cache_floor": 0, "signature_skew": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": 5, "highest_tlsa_ttl": TTL}
+          "cache_floor": 0, "signature_skew": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": TTL, "highest_tlsa_ttl": TTL}
 FAST = ("-e", json.dumps({"dane_policy": POLICY}),
         "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": TTL, "expire": 600, "mx": {MX: 10}}}}))
 KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))

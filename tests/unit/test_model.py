@@ -415,6 +415,20 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("key lifetime and hold", (("dane_policy", "key_lifetime"), 356460),
      ("dane_policy: key_lifetime 356460 seconds is not more than the 356460 that a new key of zone kodama.example has to wait"
       " (fall_back 90000 + hold 7260 for the TTL 3600 + lead 259200); raise key_lifetime, or write never or 0",)),
+    ("ns_ttl", both((("dane_policy", "ns_ttl"), 3599), ((*ZONE, "ttl"), 3600)),
+     ("dane_policy: ns_ttl 3599 seconds is less than the TTL 3600 of the name servers of zone pyon.example, for which caches may ask one that was removed;"
+      " raise ns_ttl to 3600 or more",)),
+    ("ns_ttl by default", ((*ZONE, "ttl"), 604800),
+     ("dane_policy: ns_ttl 172800 seconds is less than the TTL 604800 of the name servers of zone pyon.example", "; raise ns_ttl to 604800 or more")),
+    ("ns_ttl and a name server in another zone", both((("dane_policy", "ns_ttl"), 3600), ((*ZONE, "ttl"), 3601)),
+     ("dane_policy: ns_ttl 3600 seconds is less than the TTL 3601 of the name servers of zone kodama.example",)),
+    ("ns_ttl and a delegation", both((("dane_policy", "ns_ttl"), 60), ((*ZONE, "ttl"), 61), (("dane_zones", "kodama.example", "ttl"), 60),
+                                     (("dane_zones", "down.pyon.example"), {"primary": "peer.example", "ttl": 60}),
+                                     (("peer.example", "dane_ipv4"), ["198.51.100.12"]), cert("down.pyon.example", ["vps.pyon.example"], {"https": 443})),
+     ("dane_policy: ns_ttl 60 seconds is less than the TTL 61 of the name servers of zone down.pyon.example",)),
+    ("highest_tlsa_ttl", (("dane_policy", "highest_tlsa_ttl"), 599),
+     ("dane_policy: highest_tlsa_ttl 599 seconds is less than the tlsa_ttl 600 of zone pyon.example, for which caches may hold records of which nothing is"
+      " on record; raise highest_tlsa_ttl to 600 or more",)),
     ("forget", (("dane_forget",), ["g.pyon.example"]), ("dane_forget: g.pyon.example is not the owner of a TLSA record; write it as in: _25._tcp.g",)),
     ("scheme", (("dane_policy", "scheme"), "2 1 1"),
      ("dane_policy, scheme: '2 1 1' is not a scheme; write 3 1 1, for records of keys, or 3 0 1, for records of certificates",)),
@@ -940,6 +954,13 @@ def test_short_lifetimes_of_a_lab() -> None:
         put(variables, ("dane_zones", name, "expire"), 120)
     soa = slice_of(judge_model(variables), "vps.pyon.example")["primary_zones"][0]["soa"]
     assert (soa["refresh"], soa["retry"], soa["expire"], soa["minimum"]) == (30, 7, 120, 5)
+
+
+def test_times_of_name_servers_and_records_may_be_equal_to_those_assumed_and_do_not_count_where_there_is_no_key() -> None:
+    variables = good()
+    put(variables, ("dane_policy",), {"ns_ttl": 3600, "highest_tlsa_ttl": 3600})
+    put(variables, ("dane_zones", "parked.example"), {"primary": "vps.pyon.example", "ttl": 604800})
+    assert errors_of(variables) == []
 
 
 def test_a_variable_of_some_hosts_alone_is_the_models() -> None:
