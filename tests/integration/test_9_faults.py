@@ -6,14 +6,19 @@ A seeded sample; `make faults` runs all of them.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import re
 import signal
 import subprocess
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import IO
 
 import pytest
 from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
@@ -116,43 +121,80 @@ def test_a_key_rolls_although(fast: None, fault: Fault) -> None:
     good(verify(*FAST))
 
 
-def killed(seconds: float, victim: Callable[[subprocess.Popen[bytes]], None]) -> bool:
-    """Run renew.yml and call `victim` after so many seconds; whether the run was still there then."""
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_CONFIG": str(ROOT / "examples" / "ansible.cfg")}
-    with subprocess.Popen([str(BIN / "ansible-playbook"), *INVENTORY, "selfhost.dane.renew", *FAST], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+# Modules whose work has several steps, and the lock that each holds meanwhile.
+MODULES = {"tls_certificates": f"{STATE}/certificates.lock", "tlsa_rrsets": f"{STATE}/record.json.lock", "signed_zones": f"{STATE}/zones/.lock"}
+# By their whole command lines: python that reads a module from its standard input, and programs that modules start (dehydrated is a script of bash).
+MODULE, PROGRAM = "^/usr/bin/python3$", "^(ldns-signzone|bash /usr/bin/dehydrated) "
+UNPACKED = "/tmp/ansible_*_payload_*"  # where a module is while it runs, and stays where it is killed
+TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \*+$", re.MULTILINE)
+Victim = Callable[[subprocess.Popen[bytes], IO[str]], str]
+
+
+def killed(seconds: float, victim: Victim) -> str:
+    """Run renew.yml and call `victim` with it and its output after so many seconds; what was hit, "" where nothing was."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_CONFIG": str(ROOT / "examples" / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
+                   "ANSIBLE_FORCE_COLOR": "0"}
+    command = [str(BIN / "ansible-playbook"), *INVENTORY, "selfhost.dane.renew", *FAST]
+    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                                                                  stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            victim(process)
+            hit = victim(process, output)
             process.wait(120)
-            return True
-    return False
+            return hit
+    return ""
 
 
-def controller(process: subprocess.Popen[bytes]) -> None:
+def family(pid: int) -> list[int]:
+    """A process of this machine and all that it has started; each worker of Ansible is in a session of its own."""
+    children = subprocess.run(["pgrep", "-P", str(pid)], text=True, stdout=subprocess.PIPE, check=False).stdout.split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+def controller(process: subprocess.Popen[bytes], output: IO[str]) -> str:
     """SIGKILL for the controller and all that it has started on its own machine."""
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in family(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if process.wait(120) != -signal.SIGKILL:
+        return ""
+    output.seek(0)
+    return f"the controller at {['its start', *TASK.findall(output.read())][-1]}"
 
 
-def module(_process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for what the modules do on the host, in the middle of it."""
-    on(VPS, "pkill -9 -x 'python3|dehydrated|ldns-signzone'", check=False)
+def module(lock: str, seconds: float, programs: bool, _process: subprocess.Popen[bytes], _output: IO[str]) -> str:
+    """SIGKILL for the module that is at work on the host: its name, or python3 where it is not unpacked yet.
+
+    lock: wait until something holds it, and for so many seconds more.  programs: kill what the module has started too; else that goes on.
+    """
+    wait = f"timeout 20 sh -c 'while flock -n {lock} true; do sleep 0.005; done' && sleep {seconds:.3f} && " if lock else ""
+    said = on(VPS, f"{wait}pkill -9 -e -f '{f'{MODULE}|{PROGRAM}' if programs else MODULE}' && ls -d {UNPACKED}", check=False)
+    names = re.findall(r"^/tmp/ansible_(?:\w+\.)*(\w+)_payload_", said, re.MULTILINE) or re.findall(r"^(python3) killed", said, re.MULTILINE)
+    return " and ".join([*names, *(name for comm, name in (("ldns-signzone", "ldns-signzone"), ("bash", "dehydrated")) if f"{comm} killed" in said)])
 
 
 def test_a_key_rolls_although_runs_are_killed(fast: None) -> None:
-    """The controller, or the module on the host, at any moment; in each second run."""
-    generator, kills = random.Random(SEED), 0
+    """The controller, or the module on the host, at any moment; in each second run.  The long form kills modules in the middle of their steps, too."""
+    generator, hit = random.Random(SEED), Counter[str]()
+    aims = MODULES if KILLS >= 40 else {}
     begin = float(on(PEER, "date +%s"))
     good(renew())
     whole = float(on(PEER, "date +%s")) - begin
     with peers() as seen:
-        while kills < KILLS:
-            victim = generator.choice((controller, module))
-            kills += killed(generator.uniform(0, whole), victim)
+        for _run in range(5 * KILLS):
+            on(VPS, f"rm -rf {UNPACKED}")
+            victims = [controller, *(partial(module, lock, generator.uniform(0, 0.2), generator.random() < 0.5) for lock in ("", *aims.values()))]
+            what = killed(generator.uniform(0, whole), generator.choice(victims))
             wait_for(lambda: not on(VPS, "pgrep -x python3", check=False).strip(), "the host's half of the killed run has ended", 60)
-            renew()
+            if what:
+                hit[what] += 1
+                renew()
+            missed = [name for name in aims if not any(one.startswith(name) for one in hit)]
+            if hit.total() >= KILLS and not missed:
+                break
         until_another_key_is_live(40)
-    print(f"{kills} runs killed: {seen.summary()}")
+    print(f"{hit.total()} runs killed: {seen.summary()}", *(f"{times:4} {what}" for what, times in hit.most_common()), sep="\n")
+    assert hit.total() >= KILLS and not missed, missed
     assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
     assert MX in good(verify(*FAST)).output
