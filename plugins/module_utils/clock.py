@@ -53,6 +53,8 @@ def advance(before: Clock | None, reading: Reading, controller: float | None, ma
     if before is None:
         return Clock(min(walls), reading, max(walls)), trouble
     same, since = reading.boot_id == before.reading.boot_id, reading.boot - before.reading.boot
+    if same and since < 0:                       # of another controller's run, which has waited for the lock meanwhile
+        return before, trouble
     if not same and trouble:
         return before, trouble                   # until they agree nobody knows how long it was off
     passed = min(reading.wall - before.reading.wall, since) if same else min(walls) - before.latest

@@ -28,6 +28,12 @@ def test_time_passes_by_the_smaller_of_both(reading: Reading, controller: int | 
     assert not trouble or f"are {abs(reading.wall - (controller or 0))} seconds apart, more than clock_margin 60; set them right" in said
 
 
+def test_a_reading_that_is_older_than_the_last_one_lets_no_time_pass_twice() -> None:
+    last, _trouble = advance(START, Reading(1010, 60, "a"), 1010, 60)
+    older, _trouble = advance(last, Reading(1008, 58, "a"), 1008, 60)  # its run has waited for the lock
+    assert older == last and advance(older, Reading(1020, 70, "a"), 1020, 60)[0].time == 1020
+
+
 def test_what_could_not_be_told_counts_once_the_clocks_agree() -> None:
     clock, _trouble = advance(START, Reading(1060, 5, "b"), 5000, 60)
     assert advance(clock, Reading(1090, 35, "b"), 1090, 60)[0].time == 1090
