@@ -13,6 +13,7 @@ rename of a symbolic link, and only to a version that has been judged and is on 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -476,8 +477,8 @@ def _sweep(config: Config, name: str) -> None:
             os.unlink(path)
 
 
-def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revoked: list[str]) -> list[list[Certificate]]:
-    """Good chains that are on disk already, the longest lasting first.
+def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revoked: list[str], beyond: float = math.inf) -> list[list[Certificate]]:
+    """Good chains that are on disk already, the longest lasting first; those that are due themselves only where they last `beyond` that unix time.
 
     A version that did not become live, or one that dehydrated had from the CA when the run died: the CA need not be
     asked again (its limits are low).
@@ -503,7 +504,7 @@ def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revo
                 continue
             leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names),
                         revoked=x509.fingerprint(chain[0]) in revoked)
-            if not why_due(leaf, wanted, now):
+            if not why_due(leaf, wanted, now) or leaf.not_after > beyond and not leaf.revoked:
                 good.append((leaf.not_after, chain))
     good.sort(key=lambda item: item[0], reverse=True)
     return [chain for _until, chain in good]
@@ -1265,13 +1266,13 @@ def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say
         if step.step == "deploy" and not _is_live(found, step.fingerprint):
             act(f"{name}: make {step.fingerprint[:16]}... live, with the key {step.spki[:16]}...")
             foreseen[name] = f"live {step.fingerprint[:16]}..."
-        if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
+        if step.step == "order" and not deployable(config, found, step.spki, now):
             act(f"{name}: order a certificate for {', '.join(found.wanted.names)} with the key {step.spki[:16]}...")
         if found.live and found.live.valid(now):
             return
     reason = why_due(found.live, found.wanted, now)
     current = found.current()
-    if held and current and deployable(config, found.wanted, current.spki, now):
+    if held and current and deployable(config, found, current.spki, now):
         return
     if reason and name not in foreseen and not _for_the_plan(config, found):
         act(f"{name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
@@ -1323,7 +1324,7 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
         key = found.current()
         if key is None:
             raise DaneError(f"the certificate {name} has no key; run again")
-        if held and deployable(config, found.wanted, key.spki, now):
+        if held and deployable(config, found, key.spki, now):
             return
         fingerprint = _obtain(config, found, key, dehydrated, now, reason, act)
         if held:
@@ -1361,7 +1362,7 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             if use:
                 use.start_again(found, key)
             _switch(config, found, fingerprint, use, now, act, by_plan=True)
-        if step.step == "order" and not deployable(config, found.wanted, step.spki, now):
+        if step.step == "order" and not deployable(config, found, step.spki, now):
             fingerprint = _obtain(config, found, key, dehydrated, now, "the key is to be changed", act)
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
             state = read_state(config, name)
@@ -1387,9 +1388,13 @@ def _is_live(found: Found, fingerprint: str) -> bool:
     return found.live is not None and found.live.fingerprint == fingerprint and not found.live.problem
 
 
-def deployable(config: Config, wanted: Wanted, spki: str, now: int) -> list[Certificate]:
-    """The chain of the version that would become live with the key `spki`; empty where there is no good one."""
-    chains = candidates([os.path.join(config.certificate_directory(wanted.name), "versions")], wanted, spki, now, config.revoked)
+def deployable(config: Config, found: Found, spki: str, now: int) -> list[Certificate]:
+    """The chain of the version that would become live with the key `spki`; empty where there is no good one.
+
+    Where the plan renews, its record has been published, and another one would have to wait anew: so one that outlasts the live one will do.
+    """
+    beyond = found.live.not_after if found.live and _for_the_plan(config, found) else math.inf
+    chains = candidates([os.path.join(config.certificate_directory(found.wanted.name), "versions")], found.wanted, spki, now, config.revoked, beyond)
     return chains[0] if chains else []
 
 
@@ -1466,7 +1471,7 @@ def _report_certificate(config: Config, found: Found, endpoints: list[Endpoint],
     state, live = read_state(config, found.wanted.name), found.live
 
     def certificate(key: Key) -> dict[str, Any] | None:
-        chain = deployable(config, found.wanted, key.spki, now)
+        chain = deployable(config, found, key.spki, now)
         return {"fingerprint": x509.fingerprint(chain[0]), "not_after": x509.not_after(chain[0])} if chain else None
 
     return {

@@ -1480,6 +1480,21 @@ def test_it_is_renewed_by_the_steps_of_the_plan(world: World) -> None:
     assert item(world.run())["live"]["deployed"] == world.now - DAY
 
 
+def test_one_that_has_waited_until_it_is_due_itself_is_not_ordered_again(world: World) -> None:
+    """Its record is in the caches, and that of another one would have to wait anew."""
+    bind(world)
+    world.now += 65 * DAY
+    spki = world.spki()
+    fingerprint = item(world.step("order", spki))["keys"][0]["certificate"]["fingerprint"]
+    world.now += 61 * DAY  # a third of its life is left, and what is live has ended
+    again = world.step("order", spki)
+    assert item(again)["keys"][0]["certificate"]["fingerprint"] == fingerprint and world.orders == 2
+    assert not world.step("deploy", spki, fingerprint).warnings and world.live() == fingerprint
+    report = item(world.run())
+    assert report["due"] and report["keys"][0]["certificate"] is None, "what is live does not follow itself"
+    assert item(world.step("order", spki))["keys"][0]["certificate"]["fingerprint"] != fingerprint and world.orders == 3
+
+
 def test_a_failed_order_of_the_plan_is_tried_again_later(world: World) -> None:
     bind(world)
     world.now += 65 * DAY
