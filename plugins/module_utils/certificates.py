@@ -411,6 +411,8 @@ class State:
     """The endpoints that had TLS before what is unproven became live."""
     since: dict[str, int] = field(default_factory=dict)
     """SPKI, and fingerprint of what is live: when that key, and that certificate, became live (unix seconds)."""
+    switched: dict[str, running.Moment] = field(default_factory=dict)
+    """Fingerprint of what is live: when it went live, by the clock of systemd; that is not known of what earlier versions have left."""
 
     def rolling(self, spki: str) -> Attempts:
         """The attempts with the key `spki`, which is not the current one."""
@@ -427,7 +429,8 @@ def read_state(config: Config, name: str) -> State:
             value = json.load(stream)
         return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
                      str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
-                     {str(spki): int(moment) for spki, moment in value["since"].items()})
+                     {str(spki): int(moment) for spki, moment in value["since"].items()},
+                     {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return State()
 
@@ -782,8 +785,10 @@ class Use:
         sendmail reads the certificate at each connection, and keeps the one of its start beside it where that is of the other
         family: clients are given this one or that one.
         """
+        switched = read_state(self.config, found.wanted.name).switched.get(found.live.fingerprint) if found.live else None
         units = dict.fromkeys(self.config.units.get(service.service, "") for service in found.wanted.services)
-        return [unit for unit in units if unit and is_active(unit) and not can_reload(unit) and running.older(unit, self.config.link(found.wanted.name))]
+        return [unit for unit in units if unit and is_active(unit) and not can_reload(unit)
+                and running.older(unit, self.config.link(found.wanted.name), switched)]
 
     def _was_of_another_family(self, found: Found) -> bool:
         """Whether a key of another family than the live one was live, as far as its key is kept; its record may go next."""
@@ -796,15 +801,19 @@ class Use:
 
         The record of the live one stays for a hold after the switch; that of an earlier one may be gone.
         """
-        live = found.key(found.live.spki) if found.live else None
-        units = self.from_before(found) if live and live.family() != key.family() else []
+        name, live = found.wanted.name, found.key(found.live.spki) if found.live else None
+        if found.live is None or live is None or live.family() == key.family():
+            return
+        state = read_state(self.config, name)
+        state.switched.setdefault(found.live.fingerprint, running.moment())  # where it is not known no unit is younger
+        write_state(self.config, name, state)
+        units = self.from_before(found)
         if not units:
             return
         working = self.working(found)
-        state = read_state(self.config, found.wanted.name)
         if not state.unproven:  # a run that dies here is followed by one that proves, and that has nowhere else to go back to
-            state.unproven, state.previous, state.working = True, found.live.fingerprint if found.live else "", working
-            write_state(self.config, found.wanted.name, state)
+            state.unproven, state.previous, state.working = True, found.live.fingerprint, working
+            write_state(self.config, name, state)
         witnesses = [one for one in self.endpoints if one.found is found and one.label() in working
                      and self.config.units.get(one.service.service) in units]
         self.restart(units, witnesses)
@@ -905,6 +914,7 @@ class Use:
                 self.problems.append(f"{said}; there is no going back to the certificate before: {error}")
                 continue
             state.unproven, state.previous = True, old  # where a run that dies here has nothing more to go back to
+            state.switched[old] = running.moment()
             if spki == live.spki and not bound:
                 state.renewal = state.renewal.after(said, self.now, live)
             else:
@@ -1219,7 +1229,9 @@ def _settle(config: Config, found: Found, now: int) -> None:
         state.roll, state.roll_spki = Attempts(), ""
     if not os.path.isdir(os.path.join(config.certificate_directory(found.wanted.name), "versions", state.previous)):
         state.previous = ""
-    state.since = {one: moment for one, moment in state.since.items() if found.key(one) or (found.live and one == found.live.fingerprint)}
+    live = found.live.fingerprint if found.live else ""
+    state.since = {one: moment for one, moment in state.since.items() if found.key(one) or one == live}
+    state.switched = {one: moment for one, moment in state.switched.items() if one == live}
     write_state(config, found.wanted.name, state)
 
 
@@ -1434,6 +1446,7 @@ def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now
     if live is None or live.spki != spki:
         state.since[spki] = now
     state.since[fingerprint] = now
+    state.switched[fingerprint] = running.moment()
     state.unproven, state.working = True, working
     write_state(config, name, state)
     put_live(config, found, fingerprint, now, by_plan)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from . import clock
 from .errors import DaneError
 from .files import read_file
 from .process import run
@@ -80,7 +81,7 @@ class Finding:
 class Unit:
     """What systemd knows: `main` is 0 where it does not know it; `since` in microseconds of CLOCK_MONOTONIC, or 0.
 
-    `boot`: it starts at boot.  `active` is believed of timers alone: of a service it says little.
+    `boot`: it starts at boot.  `active` is believed of timers alone: of a service it says little.  `stopped`: no part of it runs.
     """
 
     loaded: bool
@@ -89,6 +90,21 @@ class Unit:
     since: int
     boot: bool = True
     active: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Seconds of CLOCK_MONOTONIC, by which systemd dates the start of units, and the boot since which they count."""
+
+    boot_id: str
+    seconds: float
+
+
+def moment() -> Moment:
+    """Now."""
+    with open(clock.BOOT_ID, encoding="ascii") as stream:
+        return Moment(stream.read().strip(), time.monotonic())
 
 
 def read_unit(name: str) -> Unit:
@@ -101,7 +117,8 @@ def read_unit(name: str) -> Unit:
     known = dict(line.split("=", 1) for line in done.stdout.decode("utf-8", "replace").splitlines() if "=" in line)
     return Unit(known.get("LoadState", "not-found") not in ("not-found", "masked"), int(known.get("MainPID") or 0),
                 known.get("ControlGroup", ""), int(known.get("InactiveExitTimestampMonotonic") or 0),
-                starts_at_boot(name, known.get("UnitFileState", "")), known.get("ActiveState") == "active")
+                starts_at_boot(name, known.get("UnitFileState", "")), known.get("ActiveState") == "active",
+                known.get("ActiveState") in ("inactive", "failed"))
 
 
 def starts_at_boot(name: str, state: str, etc: str = "/etc") -> bool:
@@ -296,13 +313,20 @@ def judge(service: Service, *, timeout: float = 10, look: Probe = probe) -> str:
     return ""
 
 
-def older(unit: str, path: str) -> bool:
-    """Whether the unit was started before the file or link `path` was last changed.
+def older(unit: str, path: str, changed: Moment | None) -> bool:
+    """Whether the unit runs since before the file or link `path` was last changed.
 
-    By the start of the unit alone: children of sendmail outlive its restart.  False where systemd knows no start.
+    changed: when we did that, if it is known: the wall clock may have been set back since, and CLOCK_MONOTONIC stands still while
+    the machine sleeps.  By the start of the unit alone: children of sendmail outlive its restart.  False where systemd knows no
+    start.  A restart always cures.
     """
-    since = read_unit(unit).since
-    return bool(since) and time.time() - time.monotonic() + since / 1e6 + TICK < os.lstat(path).st_ctime <= time.time()
+    known = read_unit(unit)
+    if known.stopped or not known.since:
+        return False
+    since = known.since / 1e6
+    if changed and changed.boot_id == moment().boot_id and since < changed.seconds:
+        return True
+    return time.time() - time.monotonic() + since + TICK < os.lstat(path).st_ctime <= time.time()
 
 
 def journal(unit: str, lines: int) -> list[str]:

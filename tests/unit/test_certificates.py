@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils import certificates, files, process, tls_client, x509
+from ansible_collections.selfhost.dane.plugins.module_utils import certificates, files, process, running, tls_client, x509
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from cryptography import x509 as cx509
 from cryptography.hazmat.primitives import hashes
@@ -974,11 +975,18 @@ class Sendmail(World):
     """It reads the certificate at each connection, and keeps that of its start beside it where that is of the other family."""
 
     started = ""
+    since = 0.0
     seen: set[str]
 
     def start(self) -> None:
         self.started = "" if self.loses and self.live() == self.loses else self.live()
+        self.since = running.moment().seconds
         self.look()
+
+    def unit(self, name: str) -> running.Unit:
+        """In place of running.read_unit."""
+        assert name == "sendmail"
+        return running.Unit(True, 0, "", int(self.since * 1e6), stopped=not self.active)
 
     def family(self, fingerprint: str) -> str:
         """Of the key in a certificate that was issued."""
@@ -1007,20 +1015,32 @@ class Sendmail(World):
         return self.ordered()
 
 
+@functools.cache
+def rsa_key(number: int, make: Callable[[str], Any] = x509.make_private_key) -> Any:
+    """One of several: they take their time."""
+    assert number < 10
+    return make("rsa-2048")
+
+
 @pytest.fixture(name="sendmail")
 def fixture_sendmail(world: World, monkeypatch: pytest.MonkeyPatch) -> Sendmail:
-    """It has started with one key of ECDSA, which is gone, and another one is live."""
+    """It has started with one key of ECDSA, which is gone, and another one is live.  The clock was set back: links are from the future."""
     smtp = replace(world.config.certificates[0], services=[certificates.Service("smtp", 25, NAME)])
     sendmail = Sendmail(world.root, replace(world.config, certificates=[smtp]))
     sendmail.seen = set()
-    switch = files.switch_link
+    switch, clock, ticks = files.switch_link, certificates.time.monotonic, itertools.count()
 
     def switched(link: str, target: str) -> None:
         switch(link, target)
         sendmail.look()
 
     monkeypatch.setattr(files, "switch_link", switched)
-    monkeypatch.setattr(certificates.running, "older", lambda unit, link: sendmail.started != sendmail.live())
+    monkeypatch.setattr(running, "read_unit", sendmail.unit)
+    monkeypatch.setattr(certificates.time, "monotonic", lambda: clock() + next(ticks) / 1000)
+    monkeypatch.setattr(certificates.time, "time", lambda: sendmail.now - 10 * 365 * DAY)
+    make, numbers = x509.make_private_key, itertools.count()
+    monkeypatch.setattr(x509, "make_private_key", lambda algorithm: rsa_key(next(numbers)) if algorithm == "rsa-2048" else make(algorithm))
+    monkeypatch.setattr(x509, "load_private_key", functools.cache(x509.load_private_key))  # each of RSA is judged for long
     monkeypatch.setattr(process, "run", sendmail.process)
     monkeypatch.setattr(tls_client, "probe_many", sendmail.probe_many)
     roll(sendmail)
@@ -1083,6 +1103,25 @@ def test_a_unit_that_does_not_start_again_is_given_no_other_algorithm(sendmail: 
     assert sendmail.given() == {"ecdsa": before} and result.report["certificates"][0]["live"]["proven"]
     sendmail.now += 3600
     assert not sendmail.step("deploy", spki, fingerprint).warnings and sendmail.given() == {"rsa": fingerprint}
+
+
+def test_where_it_is_not_known_when_it_went_live_a_unit_is_restarted_once(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier version of this program has left."""
+    sendmail.want("rsa-2048")
+    spki, fingerprint = sendmail.next()
+    sendmail.start()
+    certificates.write_state(sendmail.config, NAME, replace(certificates.read_state(sendmail.config, NAME), switched={}))
+    restarts = sendmail.restarts
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "put_live", failing)
+        for _attempt in range(2):
+            assert "the disk is full" in sendmail.step("deploy", spki, fingerprint, retry=True).warnings[0]
+    assert sendmail.restarts == restarts + 1
+
+
+def failing(*_arguments: Any, **_options: Any) -> None:
+    """Does not do it."""
+    raise DaneError("the disk is full")
 
 
 # Dying at every step
@@ -1213,21 +1252,20 @@ def test_a_step_that_dies_anywhere_leaves_a_good_version_live(tmp_path: Path, wo
 def test_another_algorithm_that_dies_anywhere_gives_nobody_an_older_one(tmp_path: Path, sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch,
                                                                         algorithm: str) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(x509, "load_private_key", functools.cache(x509.load_private_key))  # each is judged for long
     if algorithm == "ecdsa-p256":
         sendmail.want("rsa-2048")
         roll(sendmail)
         roll(sendmail)
     sendmail.want(algorithm)
     spki, fingerprint = sendmail.next()
-    before, started = sendmail.live(), sendmail.started
+    before, started, since = sendmail.live(), sendmail.started, sendmail.since
     kept = tmp_path.parent / f"{tmp_path.name}.kept"
     shutil.copytree(tmp_path, kept, symlinks=True)
     pool, wrecks = [x509.make_private_key(algorithm) for _number in range(3)], set()
     for at in range(100):
         shutil.rmtree(tmp_path)
         shutil.copytree(kept, tmp_path, symlinks=True)
-        sendmail.started, spare = started, iter(pool)  # RSA keys take their time
+        sendmail.started, sendmail.since, spare = started, since, iter(pool)  # RSA keys take their time
         monkeypatch.setattr(x509, "make_private_key", lambda algorithm, spare=spare: next(spare))
         sendmail.seen.clear()
         with monkeypatch.context() as patch:

@@ -17,7 +17,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.selfhost.dane.plugins.module_utils import running, tls_client
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
-from ansible_collections.selfhost.dane.plugins.module_utils.running import Endpoint, Finding, Service, Unit
+from ansible_collections.selfhost.dane.plugins.module_utils.running import Endpoint, Finding, Moment, Service, Unit
 from ansible_collections.selfhost.dane.plugins.modules import running_service
 from wire_fakes import issue
 
@@ -189,7 +189,24 @@ def test_a_file_changed_while_the_unit_started_counts(monkeypatch: pytest.Monkey
 def test_a_unit_is_older_than_a_link(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any], started: float, changed: float, older: bool) -> None:
     world["unit"] = Unit(True, 0, GROUP, int(started * 1e6))
     monkeypatch.setattr(running.os, "lstat", lambda path: SimpleNamespace(st_ctime=world["real"] - 1000 + changed))
-    assert running.older("a.service", "/live/a") is older
+    assert running.older("a.service", "/live/a", None) is older
+
+
+@pytest.mark.parametrize(("since", "boot", "stopped", "older"), [
+    (500, "this", False, True), (501, "this", False, False), (501.5, "this", False, False),
+    (500, "another", False, False),  # every unit was started since
+    (500, "this", True, False), (0, "this", False, False),
+])
+def test_a_unit_is_older_than_what_we_changed_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any], tmp_path: Path, since: float,
+                                                                      boot: str, stopped: bool, older: bool) -> None:
+    """The clock was set back, or the machine slept."""
+    (tmp_path / "boot_id").write_text("this\n")
+    monkeypatch.setattr(running.clock, "BOOT_ID", str(tmp_path / "boot_id"))
+    assert running.moment() == Moment("this", 1000.0)
+    world["unit"] = Unit(True, 0, GROUP, int(since * 1e6), stopped=stopped)
+    for changed in (world["real"] + 3600, world["real"] - 3600):  # in the future, and before what seems to be the start
+        monkeypatch.setattr(running.os, "lstat", lambda path, changed=changed: SimpleNamespace(st_ctime=changed))
+        assert running.older("a.service", "/live/a", Moment(boot, 501)) is older
 
 
 def test_a_timer_has_no_process(monkeypatch: pytest.MonkeyPatch, world: dict[str, Any]) -> None:
