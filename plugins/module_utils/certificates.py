@@ -774,10 +774,12 @@ class Use:
             versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
             if state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint))):
                 units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
-        for found in self.founds:
-            if self._was_of_another_family(found):
-                units = {**dict.fromkeys(self.from_before(found), False), **units}
-        return [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
+        chosen = [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
+        return list(dict.fromkeys([*(unit for found in self.founds for unit in self.stale(found)), *chosen]))
+
+    def stale(self, found: Found) -> list[str]:
+        """The units that may give clients a certificate of another family than the live one, of which the record may go."""
+        return self.from_before(found) if self._was_of_another_family(found) else []
 
     def from_before(self, found: Found) -> list[str]:
         """The units of a certificate that cannot be reloaded, and run since before what is live went live.
@@ -785,10 +787,16 @@ class Use:
         sendmail reads the certificate at each connection, and keeps the one of its start beside it where that is of the other
         family: clients are given this one or that one.
         """
-        switched = read_state(self.config, found.wanted.name).switched.get(found.live.fingerprint) if found.live else None
         units = dict.fromkeys(self.config.units.get(service.service, "") for service in found.wanted.services)
-        return [unit for unit in units if unit and is_active(unit) and not can_reload(unit)
-                and running.older(unit, self.config.link(found.wanted.name), switched)]
+        return [unit for unit in units if unit and not can_reload(unit) and self._older(unit, found)]
+
+    def _older(self, unit: str, found: Found) -> bool:
+        """Whether the unit runs since before what is live went live.  Where systemd does not tell it does."""
+        switched = read_state(self.config, found.wanted.name).switched.get(found.live.fingerprint) if found.live else None
+        try:
+            return running.older(unit, self.config.link(found.wanted.name), switched)
+        except DaneError:
+            return True
 
     def _was_of_another_family(self, found: Found) -> bool:
         """Whether a key of another family than the live one was live, as far as its key is kept; its record may go next."""
@@ -818,6 +826,7 @@ class Use:
                      and self.config.units.get(one.service.service) in units]
         self.restart(units, witnesses)
         wrong = [one.error for one in witnesses if not one.right()]
+        wrong += [f"{unit} runs with the certificate of its start" for unit in self.from_before(found)]
         if wrong:
             raise DaneError(f"{wrong[0]}, after a restart that has to come before a key of another algorithm; look at the service's journal")
 
@@ -831,11 +840,14 @@ class Use:
     def _systemctl(self, verb: str, unit: str) -> bool:
         """Restart or reload the unit; whether it went well."""
         self.say(f"{verb}ing {unit}")
-        done = process.run(["systemctl", verb, unit], timeout=120)
-        if done.returncode:
-            self.problems.append(f"systemctl {verb} {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())};"
-                                 f" look at journalctl -u {unit}")
-        return done.returncode == 0
+        try:
+            done = process.run(["systemctl", verb, unit], timeout=120)
+            wrong = f"systemctl {verb} {unit} failed: {printable(done.stderr.decode('utf-8', 'replace').strip())}" if done.returncode else ""
+        except DaneError as error:
+            wrong = str(error)
+        if wrong:
+            self.problems.append(f"{wrong}; look at journalctl -u {unit}")
+        return not wrong
 
     def restart(self, units: list[str], witnesses: list[Endpoint]) -> None:
         """Have the units read what is live, and look again until all `witnesses` are right, for at most 20 seconds.
@@ -886,10 +898,13 @@ class Use:
                 write_state(self.config, found.wanted.name, replace(state, unproven=False, working=[]))
 
     def _missed(self, found: Found, state: State, restarted: list[str]) -> bool:
-        """An endpoint that worked has shown nothing yet: its unit is just starting, did not start, or somebody has stopped it."""
+        """An endpoint that worked has shown nothing yet: its unit is just starting, did not start, or somebody has stopped it.
+
+        Or it may show some clients what is not live.
+        """
         units = {self.config.units.get(one.service.service, "") for one in self.endpoints
                  if one.found is found and one.label() in state.working and not one.right()}
-        return any(unit and (unit not in restarted or has_failed(unit)) for unit in units)
+        return any(unit and (unit not in restarted or has_failed(unit)) for unit in units) or bool(self.stale(found))
 
     def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:
         """Back to the version that was live before, else to what the endpoint presented, which has the same key."""

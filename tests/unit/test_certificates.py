@@ -1105,6 +1105,62 @@ def test_a_unit_that_does_not_start_again_is_given_no_other_algorithm(sendmail: 
     assert not sendmail.step("deploy", spki, fingerprint).warnings and sendmail.given() == {"rsa": fingerprint}
 
 
+def break_restarts(sendmail: Sendmail, patch: pytest.MonkeyPatch, bus: bool, live: str = "") -> None:
+    """Of a masked unit, or (`bus`) D-Bus is away; while `live` is live, by default at once."""
+    def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if argv[0] == "systemctl" and (bus or argv[1] == "restart") and live in ("", sendmail.live()):
+            return subprocess.CompletedProcess(argv, 1, b"", b"it is refused")
+        return sendmail.process(argv, **options)
+
+    def read_unit(name: str) -> running.Unit:
+        if bus and live in ("", sendmail.live()):
+            raise DaneError("systemd does not tell")
+        return sendmail.unit(name)
+
+    patch.setattr(process, "run", run)
+    patch.setattr(running, "read_unit", read_unit)
+
+
+def back_to_ecdsa(sendmail: Sendmail) -> tuple[str, str]:
+    """RSA is live, beside an older RSA certificate of its start, and ECDSA comes next: what clients are asked with shows what is live."""
+    sendmail.want("rsa-2048")
+    roll(sendmail)
+    roll(sendmail)
+    sendmail.want("ecdsa-p256")
+    return sendmail.next()
+
+
+@pytest.mark.parametrize("bus", [False, True])
+def test_a_restart_that_did_not_happen_lets_no_other_algorithm_go_live(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch, bus: bool) -> None:
+    spki, fingerprint = back_to_ecdsa(sendmail)
+    before = sendmail.live()
+    assert sendmail.started not in (before, fingerprint)
+    with monkeypatch.context() as patch:
+        break_restarts(sendmail, patch, bus)
+        result = sendmail.step("deploy", spki, fingerprint)
+    assert "sendmail runs with the certificate of its start, after a restart that has to come before a key of another algorithm" in result.warnings[0]
+    assert sendmail.live() == before
+    sendmail.seen.clear()
+    sendmail.now += 3600
+    assert not sendmail.step("deploy", spki, fingerprint).warnings and sendmail.given() == {"ecdsa": fingerprint}
+    assert sendmail.seen == {before, fingerprint}
+
+
+@pytest.mark.parametrize("bus", [False, True])
+def test_a_restart_that_did_not_happen_proves_no_other_algorithm(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch, bus: bool) -> None:
+    spki, fingerprint = back_to_ecdsa(sendmail)
+    before, old = sendmail.live(), sendmail.spki()
+    with monkeypatch.context() as patch:
+        break_restarts(sendmail, patch, bus, fingerprint)
+        for result in (sendmail.step("deploy", spki, fingerprint), sendmail.step("delete_key", old)):
+            assert sendmail.given() == {"ecdsa": fingerprint, "rsa": before} and not item(result)["live"]["proven"]
+            assert "systemctl restart sendmail failed: it is refused" in result.warnings[0]
+        assert "may be needed" in result.warnings[1]
+    assert item(sendmail.run(by_timer=True))["live"]["proven"] and sendmail.given() == {"ecdsa": fingerprint}
+    restarts = sendmail.restarts
+    assert not sendmail.step("delete_key", old).warnings and sendmail.restarts == restarts
+
+
 def test_where_it_is_not_known_when_it_went_live_a_unit_is_restarted_once(sendmail: Sendmail, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier version of this program has left."""
     sendmail.want("rsa-2048")
