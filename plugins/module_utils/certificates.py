@@ -888,6 +888,11 @@ class Use:
             worked |= {label for state in states.values() if state.unproven for label in state.working}
             before = {one.label(): one.fingerprint for one in self.endpoints}
             witnesses = [one for one in self.endpoints if one.label() in worked and self.config.units.get(one.service.service) in units]
+            for found in self.founds:  # first: a unit may not start again, and this run may die
+                state, labels = states[found.wanted.name], [one.label() for one in witnesses if one.found is found]
+                if labels or self.stale(found):
+                    write_state(self.config, found.wanted.name, replace(state, unproven=True, previous=state.previous if state.unproven else "",
+                                                                        working=sorted({*state.working, *labels})))
             self.restart(units, witnesses)
             self._undo([one for one in witnesses if not one.right()], before, worked)
         for unit in self.old_readers():
@@ -1454,7 +1459,7 @@ def _switch(config: Config, found: Found, fingerprint: str, use: Use | None, now
     working = use.working(found) if use else []
     if state.unproven:  # what was live before this is no place to go back to
         working = sorted({*working, *state.working})
-    if not (state.unproven and state.previous):
+    if not state.unproven:
         state.previous = live.fingerprint if live else ""
     if live and live.spki:
         state.since.setdefault(live.spki, live.not_before or now)

@@ -1180,6 +1180,51 @@ def failing(*_arguments: Any, **_options: Any) -> None:
     raise DaneError("the disk is full")
 
 
+# A unit that was restarted, and did not start
+
+def test_a_unit_that_did_not_start_again_is_started_when_it_can(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was restarted as it presented the leaf alone; what is live was proved long ago."""
+    world.run()
+    world.leaf_only = True
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "start", lambda: vars(world).update(presents="", active=False, failed=True))
+        for _run in range(2):
+            result = world.run(by_timer=True)
+            assert not item(result)["live"]["proven"] and not world.presents
+    assert item(world.run(by_timer=True))["live"]["proven"] and world.presents == world.live()
+    assert not world.run(by_timer=True).changed
+
+
+def test_a_unit_that_does_not_start_holds_no_renewal_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what else presents the certificate, it is renewed."""
+    world.run()
+    first = world.live()
+    presents = {"smtp": first, "https": first}
+
+    def probe_many(endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
+        found = []
+        for one in endpoints:
+            world.presents, world.leaf_only = presents[one[2]], one[2] == "smtp"
+            found += world.probe_many([one])
+        return found
+
+    def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if argv[0] == "systemctl" and argv[1] != "show":
+            down = argv[-1] == "sendmail" and not presents["smtp"]
+            if argv[1] in ("is-active", "is-failed"):
+                return subprocess.CompletedProcess(argv, int(down == (argv[1] == "is-active")), b"", b"")
+            presents["smtp" if argv[-1] == "sendmail" else "https"] = "" if argv[-1] == "sendmail" else world.live()
+            return subprocess.CompletedProcess(argv, int(argv[-1] == "sendmail"), b"", b"")
+        return world.process(argv, **options)
+
+    monkeypatch.setattr(tls_client, "probe_many", probe_many)
+    monkeypatch.setattr(process, "run", run)
+    assert not item(world.run())["live"]["proven"] and presents == {"smtp": "", "https": first}
+    world.now += 65 * DAY
+    world.run(by_timer=True)
+    assert world.live() == presents["https"] != first
+
+
 # Dying at every step
 
 def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
