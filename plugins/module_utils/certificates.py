@@ -169,15 +169,25 @@ def read_config(path: str) -> Config:
     return make_config(arguments)
 
 
-def _as_told(config: Config, path: str) -> Config:
-    """With what an earlier run was told: of certificates in `bound`, as far as this one is told nothing, and all that is `revoked`."""
+def _as_told(config: Config, path: str) -> tuple[Config, str]:
+    """With what an earlier run was told: of certificates in `bound`, as far as this one is told nothing, and all that is `revoked`.
+
+    And a sentence where that is lost.
+    """
     names = {wanted.name for wanted in config.certificates}
-    try:
-        before = read_config(path) if path else config
-    except DaneError:
-        before = config                        # the first run, or the file is made anew
+    before = replace(config, bound={}, revoked=[])
+    lost = ""
+    if path and os.path.lexists(path):
+        try:
+            before = read_config(path)
+        except DaneError:                      # the worst: what records stand for would be renewed without them
+            before = replace(before, bound=dict.fromkeys(names, True))
+            untold = sorted(names - set(config.bound))
+            if untold:
+                lost = (f"{path} is damaged, and this run is not told whether TLSA records stand for the certificates {', '.join(untold)} themselves, so"
+                        " they are left to renew.yml; run it when the primaries of their zones can be reached")
     return replace(config, bound={**{name: known for name, known in before.bound.items() if name in names}, **config.bound},
-                   revoked=sorted({*before.revoked, *config.revoked}))
+                   revoked=sorted({*before.revoked, *config.revoked})), lost
 
 
 # What is on disk
@@ -316,6 +326,7 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
 def inspect(config: Config, wanted: Wanted, now: int, published: Iterable[str] = ()) -> Found:
     """All that is on disk for one certificate, judged before anything is changed.  DaneError names the file and the cure."""
     found = Found(wanted, read_keys(config, wanted.name), read_live(config, wanted.name, now), frozenset(published))
+    read_state(config, wanted.name)
     directory = os.path.join(config.certificate_directory(wanted.name), "keys")
     if not (found.live and found.live.spki) and found.published and found.current() is None:
         raise DaneError(f"{wanted.name} has no live certificate, and no key in {directory} is one that its TLSA records are for"
@@ -420,19 +431,23 @@ class State:
 
 
 def read_state(config: Config, name: str) -> State:
-    """The state; a fresh one where there is none or it cannot be read."""
+    """The state; a fresh one where there is none.  DaneError where it is damaged: a fresh one would say that all is proved."""
     def attempts(item: dict[str, Any]) -> Attempts:
         return Attempts(int(item["failures"]), int(item["next_attempt"]), str(item["error"]))
 
+    path = os.path.join(config.certificate_directory(name), "state.json")
     try:
-        with open(os.path.join(config.certificate_directory(name), "state.json"), "rb") as stream:
+        with open(path, "rb") as stream:
             value = json.load(stream)
         return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
                      str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
                      {str(spki): int(moment) for spki, moment in value["since"].items()},
                      {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except FileNotFoundError:
         return State()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
+                        " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services") from error
 
 
 def write_state(config: Config, name: str, state: State) -> None:
@@ -1138,7 +1153,8 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     if not check:
         x509.require()
     with nullcontext() if check else _lock(config):
-        config = _as_told(config, config_path)
+        config, lost = _as_told(config, config_path)
+        result.warnings += [lost] if lost else []
         moment = int(time.time()) if now is None else now
         founds: list[Found] = []
         for wanted in config.certificates:

@@ -374,6 +374,40 @@ def test_a_key_of_another_user_is_refused(world: World, monkeypatch: pytest.Monk
         world.run()
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"renewal": 1}', None])
+def test_a_damaged_state_is_no_fresh_one(world: World, text: str | None) -> None:
+    """What is live may be unproven; the other certificates go on."""
+    other = replace(world.config.certificates[0], name="h.pyon.example", names=["h.pyon.example"], services=[])
+    world.config = replace(world.config, certificates=[world.config.certificates[0], other])
+    world.run()
+    path = Path(world.config.certificate_directory(NAME), "state.json")
+    path.unlink()
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_text(text)
+    world.now += 65 * DAY
+    before = snapshot(world.root)
+    for check in (False, True):
+        with pytest.raises(DaneError, match="g.pyon.example/state.json is damaged .*; move it away, then run renew.yml"):
+            world.run(check=check)
+    assert snapshot(world.root) == before
+    result = world.run(by_timer=True)
+    assert "state.json is damaged" in result.failures[0] and len(result.failures) == 1 and not result.warnings
+    assert world.orders == 3 and [one["name"] for one in result.report["certificates"]] == ["h.pyon.example"]
+    path.rename(f"{path}.damaged")
+    assert not world.run().failures and world.orders == 4
+
+
+def test_a_state_of_an_earlier_version_is_read(world: World) -> None:
+    world.run()
+    path = Path(world.config.certificate_directory(NAME), "state.json")
+    state = json.loads(path.read_text())
+    del state["switched"]
+    path.write_text(json.dumps(state))
+    assert certificates.read_state(world.config, NAME).since[world.spki()] == START and not world.run().changed
+
+
 @pytest.mark.parametrize("said", ["ERROR: Problem connecting to server (get for https://ca/dir; curl returned with 7)\n",
                                   'ERROR: x\x1b[31m\n{"type": "rateLimited", "detail": "too many \\"orders\\""}\n'])
 def test_a_ca_that_refuses_leaves_all_as_it_was(world: World, said: str) -> None:
@@ -1598,8 +1632,27 @@ def test_a_certificate_that_is_gone_from_the_model_is_forgotten(world: World) ->
     bind(world)
     other = replace(world.config, certificates=[replace(world.config.certificates[0], name="h.pyon.example")], bound={})
     path = str(world.root / "etc" / "certificates.json")
-    assert certificates._as_told(world.config, path).bound == {NAME: True} and certificates._as_told(other, path).bound == {}
-    assert certificates._as_told(other, str(world.root / "none")).bound == {}
+    assert certificates._as_told(world.config, path)[0].bound == {NAME: True} and certificates._as_told(other, path) == (other, "")
+    assert certificates._as_told(other, str(world.root / "none")) == (other, "")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"host": "vps.pyon.example"}'])
+def test_where_it_is_lost_what_records_stand_for_they_may(world: World, text: str) -> None:
+    """Of what this run is not told."""
+    bind(world)
+    live = world.live()
+    path = world.root / "etc" / "certificates.json"
+    world.config = replace(world.config, bound={})
+    world.now += 65 * DAY
+    path.write_text(text)
+    for check in (True, False):
+        result = world.run(check=check)
+        assert "certificates.json is damaged" in result.warnings[0] and NAME in result.warnings[0] and len(result.warnings) == 1
+        assert item(result)["bound"] and world.live() == live
+    assert not world.run().warnings and world.live() == live and certificates.read_config(str(path)).bound == {NAME: True}
+    path.write_text(text)
+    world.config = replace(world.config, bound={NAME: False})
+    assert not world.run().warnings and world.live() != live
 
 
 def test_it_is_renewed_by_the_steps_of_the_plan(world: World) -> None:
