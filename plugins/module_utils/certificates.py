@@ -230,13 +230,18 @@ class Found:
     wanted: Wanted
     keys: list[Key]
     live: Live | None
-    published: frozenset[str] = frozenset()  # the keys that have TLSA records; empty where that is not known
+    published: frozenset[str] | None = frozenset()  # the keys that have TLSA records; None where that is not known
+
+    def lost(self) -> bool:
+        """Nothing is live, and which of its keys have records is not known, so none may go live."""
+        return self.published is None and not (self.live and self.live.spki)
 
     def current(self) -> Key | None:
-        """The key that orders are made for: the live certificate's, else the oldest published one, else the oldest."""
+        """The key that orders are made for: the live certificate's, else the oldest published one, else the oldest; none where that is lost."""
         if self.live and self.live.spki:
             return self.key(self.live.spki)
-        return next((key for key in self.keys if key.spki in self.published or not self.published), None)
+        published = self.published
+        return None if published is None else next((key for key in self.keys if key.spki in published or not published), None)
 
     def key(self, spki: str) -> Key | None:
         """The key on disk with this SPKI."""
@@ -246,7 +251,7 @@ class Found:
         """How many of current and next are not there.  Next is made after current."""
         current = self.current()
         if current is None:
-            return 2
+            return 0 if self.lost() else 2
         later = [key for key in self.keys if key.created > current.created and key.algorithm == self.wanted.algorithm]
         return 0 if later else 1
 
@@ -323,9 +328,11 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
     return certificate
 
 
-def inspect(config: Config, wanted: Wanted, now: int, published: Iterable[str] = ()) -> Found:
+def inspect(config: Config, wanted: Wanted, now: int, published: Iterable[str] | None = ()) -> Found:
     """All that is on disk for one certificate, judged before anything is changed.  DaneError names the file and the cure."""
-    found = Found(wanted, read_keys(config, wanted.name), read_live(config, wanted.name, now), frozenset(published))
+    keys = read_keys(config, wanted.name)
+    # where there is no key, none can be the wrong one
+    found = Found(wanted, keys, read_live(config, wanted.name, now), None if published is None and keys else frozenset(published or ()))
     read_state(config, wanted.name)
     directory = os.path.join(config.certificate_directory(wanted.name), "keys")
     if not (found.live and found.live.spki) and found.published and found.current() is None:
@@ -1129,7 +1136,7 @@ def _lock(config: Config) -> Iterator[None]:
 
 
 def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: bool = True, config_path: str = "",
-        steps: list[dict[str, Any]] | None = None, published: dict[str, list[str]] | None = None, joining: Iterable[str] = (),
+        steps: list[dict[str, Any]] | None = None, published: dict[str, list[str] | None] | None = None, joining: Iterable[str] = (),
         say: Say = lambda line: None, now: int | None = None) -> Result:
     """Take every missing step for all certificates of the host.
 
@@ -1137,7 +1144,8 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
     check: change nothing and ask no CA; endpoints of this host are looked at all the same.
     probe: look at the endpoints, and restart what presents something else than the live certificate.
     config_path: where to leave the arguments for the timer.
-    steps: what the playbook wants done to keys, see Step.  published: certificate -> SPKI digests that have TLSA records.
+    steps: what the playbook wants done to keys, see Step.  published: certificate -> SPKI digests that have TLSA records; None
+    where that is not known, and then nothing goes live where nothing is.
     joining: certificates that may become live beside another one of the same endpoints, as all caches know their keys.
     Raises DaneError, before anything is changed, for key files that are not as they must be, and for steps that cannot be taken.
     """
@@ -1183,6 +1191,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
             wanted_step = wanted_steps.get(found.wanted.name)
             if check:
                 _foresee(config, found, wanted_step, moment, act, foreseen, found.wanted.name in held)
+                result.warnings += [_lost(found)] if found.lost() and found.wanted.name not in held else []
             else:
                 _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result, found.wanted.name in held)
         _keep_chains(config, founds, check, act)
@@ -1234,13 +1243,13 @@ def _one_more(found: Found, step: Step | None) -> bool:
     return bool(step and step.step == "make_key" and found.keys and found.keys[-1].spki == step.spki)
 
 
-def _judge_published(config: Config, published: dict[str, list[str]]) -> None:
+def _judge_published(config: Config, published: dict[str, list[str] | None]) -> None:
     names = {wanted.name for wanted in config.certificates}
     for name, keys in published.items():
         if name not in names:
             raise DaneError(f"published names the certificate {printable(repr(name))}, which is not among the certificates; correct it")
-        if not isinstance(keys, list) or not all(isinstance(spki, str) and _SHA256.fullmatch(spki) for spki in keys):
-            raise DaneError(f"published of the certificate {name} is {printable(repr(keys))}; give a list of SHA-256 digests in hexadecimal")
+        if keys is not None and (not isinstance(keys, list) or not all(isinstance(spki, str) and _SHA256.fullmatch(spki) for spki in keys)):
+            raise DaneError(f"published of the certificate {name} is {printable(repr(keys))}; give a list of SHA-256 digests in hexadecimal, or null")
 
 
 def _delete_key(config: Config, found: Found, spki: str, now: int, act: Say, result: Result) -> None:
@@ -1322,7 +1331,7 @@ def _foresee(config: Config, found: Found, step: Step | None, now: int, act: Say
     current = found.current()
     if held and current and deployable(config, found, current.spki, now):
         return
-    if reason and name not in foreseen and not _for_the_plan(config, found):
+    if reason and name not in foreseen and not found.lost() and not _for_the_plan(config, found):
         act(f"{name}: order a certificate for {', '.join(found.wanted.names)}, as {reason}")
         if not held:
             foreseen[name] = f"a new certificate for {', '.join(found.wanted.names)}"
@@ -1367,6 +1376,10 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
         result.warnings.append(f"the certificate {name} is due ({reason}), but {state.renewal.words()}; the next"
                                f" is not before {_date(state.renewal.next_attempt)}")
         return
+    if found.lost():
+        if not held:
+            result.failures.append(_lost(found))
+        return
     live = found.live
     try:
         key = found.current()
@@ -1387,6 +1400,11 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
         else:
             result.failures.append(f"the certificate {name} was not issued, and {'the live one is not valid' if live else 'none is live'}:"
                                    f" {error}; cure that and run again")
+
+
+def _lost(found: Found) -> str:
+    return (f"the certificate {found.wanted.name} has no live version, and which of its keys have TLSA records is not known, as a primary of its names was not"
+            " heard; run the playbook again when it answers")
 
 
 def _for_the_plan(config: Config, found: Found) -> bool:

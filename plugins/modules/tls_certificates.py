@@ -156,9 +156,10 @@ options:
         default: false
   published:
     description:
-      - For each certificate the keys of this host that have TLSA records, as SHA-256 of their SPKI in hexadecimal; none where that is not known.
+      - For each certificate the keys of this host that have TLSA records, as SHA-256 of their SPKI in hexadecimal; null where that is not
+        known. One that is not named has none.
       - Where nothing is live, the certificate is ordered for the oldest of them, else for the oldest key. It is an error where none of
-        them is on the host.
+        them is on the host, and where the host has keys and it is not known which are published.
     type: dict
     default: {}
   bound:

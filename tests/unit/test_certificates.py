@@ -966,6 +966,32 @@ def test_a_host_without_keys_makes_none_where_others_are_published(world: World)
     assert world.spki() == world.keys()[0]
 
 
+def test_where_it_is_not_known_which_keys_are_published_nothing_goes_live(world: World) -> None:
+    world.run()
+    spki, fingerprint = world.ordered()
+    world.step("deploy", spki, fingerprint)
+    world.run()
+    os.unlink(world.config.link(NAME))
+    versions, orders = snapshot(Path(world.config.certificate_directory(NAME), "versions")), world.orders
+    keys = world.keys()
+    said = "has no live version, and which of its keys have TLSA records is not known"
+    result = world.run(published={NAME: None}, check=True)
+    assert said in result.warnings[0] and not result.changed and not result.failures
+    result = world.run(published={NAME: None})
+    assert said in result.failures[0] and not result.changed and item(result)["live"] is None
+    with pytest.raises(DaneError, match="cannot follow its current one"):
+        world.step("order", keys[-1], published={NAME: None})
+    assert not os.path.lexists(world.config.link(NAME)) and world.keys() == keys and world.orders == orders
+    assert snapshot(Path(world.config.certificate_directory(NAME), "versions")) == versions
+    world.run(published={NAME: [spki]})
+    assert world.live() == fingerprint
+    assert not world.run(published={NAME: None}).failures and world.live() == fingerprint  # what is live stays
+
+
+def test_the_first_key_of_a_host_needs_nobody_who_knows(world: World) -> None:
+    assert not world.run(published={NAME: None}).failures and world.spki() == world.keys()[0]
+
+
 def test_renewals_keep_the_time_at_which_the_key_became_live(world: World) -> None:
     world.run()
     path = Path(world.config.certificate_directory(NAME), "state.json")
@@ -1846,6 +1872,9 @@ def test_one_that_joins_is_kept_until_it_is_permitted(pair: Pair) -> None:
     assert not again.changed and not again.warnings and not pair.run(check=True).changed
     timer = pair.run(by_timer=True)
     assert not timer.failures and not timer.warnings
+    for check in (True, False):  # and that is no fault where it is not known which keys are published
+        again = pair.run(published={NAME: None, OTHER: None}, check=check)
+        assert not again.failures and not again.warnings and not again.changed
     assert snapshot(pair.root) == before and pair.live_of(OTHER) == "" and pair.orders == 2
     report = pair.report(joining=[OTHER], published={OTHER: [key["spki"] for key in report["keys"]]})
     assert report["live"]["spki"] == report["keys"][0]["spki"] and pair.orders == 2 and pair.live() == live

@@ -151,6 +151,16 @@ def test_each_host_is_told_which_certificates_are_revoked(world: World) -> None:
         assert [call["arguments"]["revoked"] for call in world.calls("tls_certificates", host)] == [[C]]
 
 
+def test_a_host_learns_which_of_its_keys_are_published_and_where_nobody_knows(world: World) -> None:
+    world.look(published=({"host": VPS, "certificate": CERTIFICATE, "keys": [A]},))
+    assert world.play("renew")[0] == 0
+    told = [world.calls("tls_certificates", host)[-1]["arguments"]["published"] for host in (VPS, MX2)]
+    assert told == [{CERTIFICATE: [A]}, {OTHER: []}]
+    world.say("tlsa_rrsets", VPS, recorded={"failed": True, "msg": "the record is damaged"}, looks=[{}])
+    world.play("renew")
+    assert world.calls("tls_certificates", MX2)[-1]["arguments"]["published"] == {OTHER: None}
+
+
 def failed(again: int = 3600) -> dict[str, Any]:
     """The report of a host that tried to order for another key, and does so again after so many seconds."""
     told = report()

@@ -10,6 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.selfhost.dane.plugins.filter.bound_certificates import bound_certificates
 from ansible_collections.selfhost.dane.plugins.filter.permitted_steps import permitted_steps
 from ansible_collections.selfhost.dane.plugins.filter.permitted_to_join import permitted_to_join
+from ansible_collections.selfhost.dane.plugins.filter.published_keys import published_keys
 from ansible_collections.selfhost.dane.plugins.filter.rollover_lines import rollover_lines
 
 A, B = "a" * 64, "b" * 64
@@ -98,6 +99,27 @@ def test_a_certificate_joins_where_no_primary_holds_it_back(primaries: list[dict
     assert permitted_to_join(primaries, "vps") == wanted
 
 
+def knows(*keys: str, host: str = "vps", certificate: str = "g", zones: tuple[dict[str, Any], ...] = (zone(),)) -> dict[str, Any]:
+    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+            "tlsa_recorded": {"published": [{"host": host, "certificate": certificate, "keys": list(keys)}] if keys else []}}
+
+
+@pytest.mark.parametrize(("primaries", "wanted"), [
+    ([knows(A)], {"g": [A]}),
+    ([knows(B), knows(A, B)], {"g": [A, B]}),
+    ([knows()], {"g": []}),                                                        # it has none, and this is known
+    ([knows(A, host="mx2")], {"g": []}),
+    ([knows(A, zones=(zone(), zone("rsa")))], {"g": [A], "rsa": []}),
+    ([knows(A), primary(reached=False)], {"g": None}),                             # the other one may have others
+    ([primary(reached=False), knows(A)], {"g": None}),
+    ([knows(A), primary(zones=(zone("other"),), reached=False)], {"g": [A], "other": None}),
+    ([{**knows(), "tlsa_recorded": {"failed": True}}], {"g": None}),               # its record is refused
+    ([], {}),
+])
+def test_keys_are_known_to_be_published_where_all_primaries_say_so(primaries: list[dict[str, Any]], wanted: dict[str, list[str] | None]) -> None:
+    assert published_keys(primaries, "vps") == wanted
+
+
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
@@ -107,7 +129,7 @@ def test_lines_say_phase_reason_obstacles_and_time() -> None:
 
 
 @pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: bound_certificates([{}], "vps"), lambda: permitted_to_join([{}], "vps"),
-                                    lambda: rollover_lines([{}])])
+                                    lambda: published_keys([{}], "vps"), lambda: rollover_lines([{}])])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
