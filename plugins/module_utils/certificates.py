@@ -853,11 +853,9 @@ class Use:
             raise DaneError(f"{wrong[0]}, after a restart that has to come before a key of another algorithm; look at the service's journal")
 
     def old_readers(self) -> list[str]:
-        """The units that read a certificate for no address of ours, and run since before it went live."""
-        wanted = {found.wanted.name for found in self.founds if found.live is not None}
-        pairs = [(unit, name) for name, units in self.config.readers.items() if name in wanted for unit in units]
-        return list(dict.fromkeys(unit for unit, name in pairs
-                                  if is_active(unit) and running.judge(running.Service(unit, [self.config.link(name)]))))
+        """The units that read a certificate for no address of ours, and run since before it went live, or did not start with it."""
+        pairs = [(unit, found) for found in self.founds if found.live for unit in self.config.readers.get(found.wanted.name, ())]
+        return list(dict.fromkeys(unit for unit, found in pairs if has_failed(unit) or self._older(unit, found)))
 
     def _systemctl(self, verb: str, unit: str) -> bool:
         """Restart or reload the unit; whether it went well."""

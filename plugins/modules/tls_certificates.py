@@ -86,7 +86,8 @@ options:
   readers:
     description:
       - The systemd units, by certificate, that present it at no address in O(addresses), such as a server on localhost.
-      - One that started before the certificate went live is restarted, with O(probe). One that is not active is left alone.
+      - One that started before the certificate went live, or that has failed, is restarted, with O(probe). One that somebody has stopped is
+        left alone.
     type: dict
     default: {}
   dehydrated_command:

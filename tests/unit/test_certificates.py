@@ -650,19 +650,21 @@ def test_a_reader_is_restarted_when_it_is_older_than_what_is_live(world: World, 
     """Such as dovecot, which presents the certificate on localhost, where nobody probes."""
     started = {"dovecot": ""}  # with the certificate that was live then
 
-    def judge(service: Any) -> str:
-        assert service.files == [world.config.link(NAME)]
-        return "" if started[service.unit] == world.live() else "it is old"
+    def older(unit: str, link: str, switched: running.Moment) -> bool:
+        assert link == world.config.link(NAME) and switched == certificates.read_state(world.config, NAME).switched[world.live()]
+        return world.active and started[unit] != world.live()
 
     real = world.process
 
     def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         if argv[:3] == ["systemctl", "restart", "dovecot"]:
-            started["dovecot"] = world.live()
-            return subprocess.CompletedProcess(argv, 0, b"", b"")
+            started["dovecot"] = "" if broken else world.live()
+            world.failed = bool(broken)
+            return subprocess.CompletedProcess(argv, len(broken), b"", b"no such user")
         return real(argv, **options)
 
-    monkeypatch.setattr(certificates.running, "judge", judge)
+    broken: list[int] = []
+    monkeypatch.setattr(running, "older", older)
     monkeypatch.setattr(process, "run", run)
     world.config = replace(world.config, readers={NAME: ["dovecot"]})
     assert "restarting dovecot" in world.run().actions
@@ -674,6 +676,20 @@ def test_a_reader_is_restarted_when_it_is_older_than_what_is_live(world: World, 
     assert world.run(by_timer=True).changed and started["dovecot"] == world.live()
     world.active, started["dovecot"] = False, ""
     assert not world.run().changed  # somebody has stopped it
+    world.active, world.failed = False, True
+    broken.append(1)
+    for _run in range(2):
+        assert world.run(by_timer=True).warnings == ["systemctl restart dovecot failed: no such user; look at journalctl -u dovecot"]
+    broken.clear()
+    assert not world.run(by_timer=True).warnings and started["dovecot"] == world.live()
+    assert not world.run(by_timer=True).changed
+
+
+def test_a_reader_that_does_not_start_at_boot_is_restarted_as_others_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.config = replace(world.config, readers={NAME: ["dovecot"]})
+    world.run()
+    monkeypatch.setattr(running, "read_unit", lambda name: running.Unit(True, 7, "", 10**9, boot=False))
+    assert not world.run().changed
 
 
 def test_a_unit_that_is_not_active_is_left_alone(world: World) -> None:
