@@ -407,6 +407,10 @@ class Attempts:
         """With one more failure."""
         return Attempts(self.failures + 1, now + back_off(self.failures + 1, live), error)
 
+    def not_before(self, now: int, live: Live | None) -> int:
+        """When it may be tried again; 0 where it was written down by a clock that ran ahead, as that may be far away."""
+        return self.next_attempt if self.next_attempt - now <= back_off(self.failures, live) else 0
+
     def words(self) -> str:
         """What failed, as part of a sentence."""
         return f"{self.failures} attempt{'s' if self.failures > 1 else ''} failed, the last with: {self.error}"
@@ -1370,7 +1374,7 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
         result.failures.append(f"the certificate {name} has no live version, and which key its TLSA records have is known to the playbook"
                                " alone; run the playbook")
         return
-    if by_timer and now < state.renewal.next_attempt:
+    if by_timer and now < state.renewal.not_before(now, found.live):
         result.warnings.append(f"the certificate {name} is due ({reason}), but {state.renewal.words()}; the next"
                                f" is not before {_date(state.renewal.next_attempt)}")
         return
@@ -1442,7 +1446,7 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
 def _waiting(config: Config, found: Found, step: Step, now: int) -> str:
     """Why the step is not tried again yet, as a sentence; "" where it is."""
     attempts = read_state(config, found.wanted.name).rolling(step.spki)
-    if step.retry or now >= attempts.next_attempt:
+    if step.retry or now >= attempts.not_before(now, found.live):
         return ""
     return (f"the step {step.step} of {found.wanted.name} with the key {step.spki[:16]}... is not tried again before"
             f" {_date(attempts.next_attempt)}, as {attempts.words()}")
@@ -1546,8 +1550,8 @@ def _report_certificate(config: Config, found: Found, endpoints: list[Endpoint],
                  "since": state.since.get(live.spki, live.not_before), "deployed": state.since.get(live.fingerprint, live.not_before),
                  "proven": not state.unproven} if live and live.fingerprint else None,
         "due": why_due(live, found.wanted, now),
-        **asdict(state.renewal),
-        "roll": {"spki": state.roll_spki, **asdict(state.roll)} if state.roll_spki else None,
+        **asdict(state.renewal), "next_attempt": state.renewal.not_before(now, live),
+        "roll": {"spki": state.roll_spki, **asdict(state.roll), "next_attempt": state.roll.not_before(now, live)} if state.roll_spki else None,
         "endpoints": [{"service": one.service.service, "port": one.service.port, "name": one.service.name, "address": one.address,
                        "spki": one.spki, "fingerprint": one.fingerprint, "error": one.error} for one in endpoints],
     }

@@ -480,6 +480,20 @@ def test_back_off_fits_into_a_short_life() -> None:
     assert certificates.back_off(50, None) == DAY
 
 
+def test_failures_by_a_clock_that_ran_ahead_hold_nothing_back(world: World) -> None:
+    world.run()
+    new = world.keys()[1]
+    world.now += 85 * DAY
+    world.refuse = "ERROR: no\n"
+    assert world.run(by_timer=True).warnings and world.step("order", new).warnings
+    world.refuse = ""
+    world.now -= 20 * DAY
+    report = item(world.run(check=True))
+    assert [(one["failures"], one["next_attempt"]) for one in (report, report["roll"])] == [(2, 0), (1, 0)]
+    assert not world.step("order", new).warnings
+    assert not world.run(by_timer=True).warnings and world.orders == 3
+
+
 def test_the_timer_makes_nothing_live_where_nothing_is(world: World) -> None:
     world.run()
     os.unlink(world.config.link(NAME))
