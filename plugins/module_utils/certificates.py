@@ -435,6 +435,8 @@ class State:
     """SPKI, and fingerprint of what is live: when that key, and that certificate, became live (unix seconds)."""
     switched: dict[str, running.Moment] = field(default_factory=dict)
     """Fingerprint of what is live: when it went live, by the clock of systemd; that is not known of what earlier versions have left."""
+    unmoved: dict[str, str] = field(default_factory=dict)
+    """Endpoints that a restart did not help: what they presented, and what was live then, see Endpoint.seen."""
 
     def rolling(self, spki: str) -> Attempts:
         """The attempts with the key `spki`, which is not the current one."""
@@ -453,7 +455,8 @@ def read_state(config: Config, name: str) -> State:
         return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
                      str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
                      {str(spki): int(moment) for spki, moment in value["since"].items()},
-                     {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()})
+                     {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()},
+                     {str(endpoint): str(seen) for endpoint, seen in value.get("unmoved", {}).items()})
     except FileNotFoundError:
         return State()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -728,6 +731,14 @@ class Endpoint:
         """It presents what is live."""
         return bool(self.fingerprint) and self.found.live is not None and self.fingerprint == self.found.live.fingerprint and not self.short
 
+    def seen(self) -> str:
+        """The fingerprints of what it presents and of what is live."""
+        return f"{self.fingerprint} {self.found.live.fingerprint if self.found.live else ''}"
+
+    def unmoved(self, state: State) -> bool:
+        """A restart did not help before, and it presents what it did then, while the same is live."""
+        return state.unmoved.get(self.label()) == self.seen()
+
 
 def is_active(unit: str) -> bool:
     """Whether the systemd unit runs."""
@@ -755,6 +766,7 @@ class Use:
         self.endpoints = [Endpoint(found, service, address, paired(config, found.wanted, service))
                           for found in founds for service in found.wanted.services for address in config.addresses]
         self.problems: list[str] = []
+        self.refused: set[str] = set()  # units of which a restart or reload failed
 
     def working(self, found: Found) -> list[str]:
         """Look which endpoints of a certificate have TLS at all, before another version becomes live."""
@@ -789,7 +801,8 @@ class Use:
         """The units that run with something else than what is live.
 
         An endpoint without TLS is no reason (it may be cut off from here), unless we have just changed what it reads.
-        A unit that is not active was stopped by somebody, unless it failed with what we have changed.
+        A unit that is not active was stopped by somebody, unless it failed with what we have changed.  What a restart did not
+        help is not restarted at every run.
         """
         units: dict[str, bool] = {}
         for one in self.endpoints:
@@ -798,7 +811,7 @@ class Use:
                 continue
             state = read_state(self.config, one.found.wanted.name)
             versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
-            if state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint))):
+            if not one.unmoved(state) and (state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint)))):
                 units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
         chosen = [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
         return list(dict.fromkeys([*(unit for found in self.founds for unit in self.stale(found)), *chosen]))
@@ -870,6 +883,7 @@ class Use:
         except DaneError as error:
             wrong = str(error)
         if wrong:
+            self.refused.add(unit)
             self.problems.append(f"{wrong}; look at journalctl -u {unit}")
         return not wrong
 
@@ -906,12 +920,14 @@ class Use:
         """Look; restart where something else is presented; go back where that did not help."""
         self.look()
         units = self.to_restart()
+        witnesses: list[Endpoint] = []
         if units:
             states = {found.wanted.name: read_state(self.config, found.wanted.name) for found in self.founds}
             worked = {one.label() for one in self.endpoints if one.fingerprint}  # also those that did before a run that died
             worked |= {label for state in states.values() if state.unproven for label in state.working}
             before = {one.label(): one.fingerprint for one in self.endpoints}
-            witnesses = [one for one in self.endpoints if one.label() in worked and self.config.units.get(one.service.service) in units]
+            witnesses = [one for one in self.endpoints if one.label() in worked and self.config.units.get(one.service.service) in units
+                         and not one.unmoved(states[one.found.wanted.name])]
             for found in self.founds:  # first: a unit may not start again, and this run may die
                 state, labels = states[found.wanted.name], [one.label() for one in witnesses if one.found is found]
                 if labels or self.stale(found):
@@ -921,10 +937,16 @@ class Use:
             self._undo([one for one in witnesses if not one.right()], before, worked)
         for unit in self.old_readers():
             self._systemctl("restart", unit)
+        well = [unit for unit in units if unit not in self.refused and not has_failed(unit)]
+        tried = {one.label() for one in witnesses if one.fingerprint and self.config.units.get(one.service.service) in well}
         for found in self.founds:
             state = read_state(self.config, found.wanted.name)
+            known = state.unmoved
+            state.unmoved = {one.label(): seen for one in self.endpoints if one.found is found and not one.right()
+                             and (seen := one.seen() if one.label() in tried else known.get(one.label(), ""))}
             if not self._missed(found, state, units):
-                write_state(self.config, found.wanted.name, replace(state, unproven=False, working=[]))
+                state.unproven, state.working = False, []
+            write_state(self.config, found.wanted.name, state)
 
     def _missed(self, found: Found, state: State, restarted: list[str]) -> bool:
         """An endpoint that worked has shown nothing yet: its unit is just starting, did not start, or somebody has stopped it.
@@ -932,7 +954,7 @@ class Use:
         Or it may show some clients what is not live.
         """
         units = {self.config.units.get(one.service.service, "") for one in self.endpoints
-                 if one.found is found and one.label() in state.working and not one.right()}
+                 if one.found is found and one.label() in state.working and not one.right() and not one.unmoved(state)}
         return any(unit and (unit not in restarted or has_failed(unit)) for unit in units) or bool(self.stale(found))
 
     def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:

@@ -18,7 +18,8 @@ description:
   - A certificate is due when none is live, when a third of its life is left, when its names are others than wanted, when it is one of
     O(revoked), or when its chain is broken or has expired.
   - Then every endpoint is asked what it presents. A unit that presents an older certificate is restarted; where that
-    does not help, the certificate before is made live again.
+    does not help, the certificate before is made live again. Where there is no going back either, the unit is not restarted for that
+    endpoint again before it presents something else, or something else is live; the report has its error.
   - Where the CA is down or refuses, what is live stays. That is a warning as long as it is valid, else an error.
   - The host's own timer does the same without a controller, by C(selfhost-dane renew).
 extends_documentation_fragment:

@@ -1285,34 +1285,131 @@ def test_a_unit_that_did_not_start_again_is_started_when_it_can(world: World, mo
     assert not world.run(by_timer=True).changed
 
 
-def test_a_unit_that_does_not_start_holds_no_renewal_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what else presents the certificate, it is renewed."""
-    world.run()
-    first = world.live()
-    presents = {"smtp": first, "https": first}
+class Split(World):
+    """Its two units are apart: what each presents, and which of them does not start, or presents the same for ever."""
 
-    def probe_many(endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
+    shown: dict[str, str]
+    broken: str = ""
+    stuck: str = ""
+    short: str = ""
+    log: list[str]
+
+    def process(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        unit, service = argv[-1], {"sendmail": "smtp", "apache2": "https"}.get(argv[-1], "")
+        if argv[0] != "systemctl" or not service or argv[1] == "show":
+            return super().process(argv, **options)
+        status = 0
+        if argv[1] in ("is-active", "is-failed"):
+            status = int(bool(self.shown[service]) == (argv[1] == "is-failed"))
+        else:
+            self.log.append(unit)
+            status = int(unit == self.broken)
+            self.shown[service] = "" if status else self.shown[service] if service == self.stuck else self.live()
+        return subprocess.CompletedProcess(argv, status, b"", b"it does not start")
+
+    def probe_many(self, endpoints: list[tuple[str, int, str, str, str]], **_options: Any) -> list[tls_client.Presented]:
         found = []
         for one in endpoints:
-            world.presents, world.leaf_only = presents[one[2]], one[2] == "smtp"
-            found += world.probe_many([one])
+            self.presents, self.leaf_only = self.shown[one[2]], self.short == one[2]
+            found += super().probe_many([one])
         return found
 
-    def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-        if argv[0] == "systemctl" and argv[1] != "show":
-            down = argv[-1] == "sendmail" and not presents["smtp"]
-            if argv[1] in ("is-active", "is-failed"):
-                return subprocess.CompletedProcess(argv, int(down == (argv[1] == "is-active")), b"", b"")
-            presents["smtp" if argv[-1] == "sendmail" else "https"] = "" if argv[-1] == "sendmail" else world.live()
-            return subprocess.CompletedProcess(argv, int(argv[-1] == "sendmail"), b"", b"")
-        return world.process(argv, **options)
+    def errors(self, **options: Any) -> tuple[list[str], bool]:
+        """One run: which endpoints are wrong, and whether what is live is proven."""
+        told = item(self.run(**options))
+        return sorted({one["service"] for one in told["endpoints"] if one["error"]}), told["live"]["proven"]
 
-    monkeypatch.setattr(tls_client, "probe_many", probe_many)
-    monkeypatch.setattr(process, "run", run)
-    assert not item(world.run())["live"]["proven"] and presents == {"smtp": "", "https": first}
-    world.now += 65 * DAY
-    world.run(by_timer=True)
-    assert world.live() == presents["https"] != first
+
+@pytest.fixture(name="split")
+def fixture_split(world: World, monkeypatch: pytest.MonkeyPatch) -> Split:
+    """Both units present what is live."""
+    split = Split(world.root, world.config)
+    split.shown, split.log = {"smtp": "started", "https": "started"}, []
+    monkeypatch.setattr(process, "run", split.process)
+    monkeypatch.setattr(tls_client, "probe_many", split.probe_many)
+    split.issued["started"] = tuple(map(x509.der, AUTHORITY.issue(x509.make_private_key("ecdsa-p256").public_key(), (NAME,), START, DAY)))
+    assert split.errors() == ([], True)
+    split.log.clear()
+    return split
+
+
+def test_a_unit_that_does_not_start_holds_no_renewal_back(split: Split) -> None:
+    """For what else presents the certificate, it is renewed."""
+    first = split.live()
+    split.short, split.broken = "smtp", "sendmail"
+    assert split.errors() == (["smtp"], False) and split.shown == {"smtp": "", "https": first}
+    split.now += 65 * DAY
+    assert split.errors(by_timer=True) == (["smtp"], False)
+    assert split.live() == split.shown["https"] != first
+
+
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_what_a_restart_did_not_help_is_not_restarted_at_every_run(split: Split, by_timer: bool) -> None:
+    """As where something before the unit has a copy of the certificate."""
+    first = split.live()
+    assert not split.step("deploy", *split.ordered()).warnings and split.live() != first
+    split.shown["https"], split.stuck = first, "https"  # with another key, so the host does not go back to it
+    split.log.clear()
+    assert split.errors(by_timer=by_timer) == (["https"], True) and split.log == ["apache2"]
+    for _run in range(2):
+        assert split.errors(by_timer=by_timer) == (["https"], True) and split.log == ["apache2"]
+    assert not split.run(check=True).changed
+    split.short = "smtp"  # another one is restarted for itself
+    assert split.errors(by_timer=by_timer) == (["https", "smtp"], True) and split.log == ["apache2", "sendmail"]
+    split.short = ""
+    assert split.errors(by_timer=by_timer) == (["https"], True)
+    split.stuck, split.shown["https"] = "", split.live()  # it has a copy of what is live now
+    assert split.errors(by_timer=by_timer) == ([], True) and not certificates.read_state(split.config, NAME).unmoved
+    split.shown["https"] = first
+    assert split.errors(by_timer=by_timer) == ([], True) and split.log == ["apache2", "sendmail", "apache2"]
+
+
+def test_what_a_restart_did_not_help_is_restarted_when_something_else_is_live(split: Split) -> None:
+    split.short = "smtp"
+    for _run in range(3):
+        assert split.errors(by_timer=True) == (["smtp"], True) and split.log == ["sendmail"]
+    split.now += 65 * DAY
+    split.short = ""
+    assert split.errors(by_timer=True) == ([], True) and split.log == ["sendmail", "sendmail", "apache2"]
+
+
+def test_what_a_restart_did_not_help_is_no_witness_for_the_next_one(split: Split) -> None:
+    """Of the same unit."""
+    first = split.live()
+    split.step("deploy", *split.ordered())
+    split.config = replace(split.config, units={"smtp": "sendmail", "https": "sendmail"})
+    split.shown["https"] = first
+    assert "there is no going back" in split.run().warnings[0] and split.shown["smtp"] == split.live()
+    split.shown["smtp"] = first
+    assert not split.run().warnings and split.shown["smtp"] == split.live()
+
+
+def test_a_restart_that_failed_is_tried_again(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    split.short = "smtp"
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "run", lambda argv, **options: (
+            subprocess.CompletedProcess(argv, 1, b"", b"it is masked") if argv[:2] == ["systemctl", "restart"] else split.process(argv, **options)))
+        for _run in range(2):
+            assert "it is masked" in split.run(by_timer=True).warnings[0]
+    with monkeypatch.context() as patch:  # it ended, and what answers at its port is another process
+        patch.setattr(certificates, "has_failed", lambda unit: True)
+        for number in range(2):
+            assert split.errors(by_timer=True) == (["smtp"], False) and split.log == ["sendmail"] * (number + 1)
+    split.log.clear()
+    assert split.errors(by_timer=True) == (["smtp"], True) and split.log == ["sendmail"]
+
+
+def test_what_a_restart_did_not_help_keeps_nothing_unproven(split: Split) -> None:
+    """While the other unit does not start."""
+    split.short = "https"
+    assert split.errors(by_timer=True) == (["https"], True)
+    split.short, split.shown["smtp"], split.broken = "https", "started", "sendmail"
+    split.now += 65 * DAY
+    assert split.errors(by_timer=True)[1] is False
+    split.log.clear()
+    assert split.errors(by_timer=True) == (["https", "smtp"], False) and split.log == ["sendmail"]
+    split.broken = ""
+    assert split.errors(by_timer=True) == (["https"], True)
 
 
 # Dying at every step
