@@ -1324,8 +1324,9 @@ def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> 
     """The intermediates of all that is live, in one file, for a server with two certificates that takes them from one place."""
     if not any(paired(config, found.wanted, service) for found in founds for service in found.wanted.services):
         return
-    parts = [files.read_file(os.path.join(config.link(found.wanted.name), "chain.pem"), "live chain") for found in founds
-             if found.live and not found.live.problem]
+    looked = {found.wanted.name: bool(found.live and not found.live.problem) for found in founds}
+    paths = {wanted.name: os.path.join(config.link(wanted.name), "chain.pem") for wanted in config.certificates}
+    parts = [files.read_file(path, "live chain") for name, path in paths.items() if looked.get(name, os.path.exists(path))]
     path, text = os.path.join(config.directory, "chains.pem"), b"".join(dict.fromkeys(parts))
     if not parts or (os.path.exists(path) and files.read_file(path, "live chains") == text):
         return

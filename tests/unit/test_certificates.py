@@ -1983,6 +1983,14 @@ def test_the_file_of_chains_follows_a_renewal_before_the_service_is_restarted(pa
     assert set(seen) == {x509.pem([AUTHORITY.intermediate, fresh.intermediate])}
 
 
+def test_the_file_of_chains_keeps_what_could_not_be_looked_at(pair: Pair) -> None:
+    pair.run()
+    chains = Path(pair.config.directory, "chains.pem")
+    before = chains.read_bytes()
+    Path(pair.config.certificate_directory(OTHER), "state.json").write_text("")
+    assert "is damaged" in pair.run(by_timer=True).failures[0] and chains.read_bytes() == before
+
+
 def test_one_that_joins_is_kept_until_it_is_permitted(pair: Pair) -> None:
     both = pair.config
     pair.config = replace(both, certificates=both.certificates[:1])
