@@ -272,7 +272,7 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
         place, mine = (one.host, one.certificate), [owner for owner in owners if owner.name in one.owners]
         step = _step(one, mine, rrsets, strangers, rules, now, place in asked, revoke_now and (one in urgent or not urgent),
                      joins[place])
-        steps[place] = replace(step, deadline=one.expires) if step.kind != "rest" and _due(one, mine, rules) else step
+        steps[place] = replace(step, deadline=one.expires) if _due(one, mine, rules) else step
     return Plan(rrsets, steps, tuple(name for name, found in joins.items() if found and not found.is_open(now)))
 
 
@@ -356,16 +356,16 @@ def _retired(owner: Owner, backend: Backend, backends: Sequence[Backend], bound:
     An endpoint that was not seen may present any of its keys.  A key that others may have goes all the same, once what was seen to work presents
     another; `sure` is for what would go if all had been seen.
     """
-    current = backend.current()
     presented = frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
+    if backend.unsure() and not sure:
+        return backend.burnt() - presented if backend.proven else frozenset()
+    current = backend.current()
     stays = hold(owner.ttl, rules.caches) if rules.retire_after is None else rules.retire_after
     burnt = {key.spki for key in backend.keys if key.compromised or key.outdated}
     # a key that has had its time, and with `bound` one that does not follow yet: each parameter is there for each chain
     keys = {spki_record(key.spki) for key in backend.keys if key.spki in burnt or (
         now >= backend.since + stays if current and key.created < current.created else bound)}
     certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
-    if backend.unsure() and not sure:
-        return frozenset((keys | certificates) & backend.burnt() if backend.heard and backend.proven else ()) - presented
     return frozenset(keys | certificates) - presented
 
 
@@ -373,7 +373,7 @@ def _not_seen(owner: Owner, backend: Backend, backends: Sequence[Backend], bound
     """Why records of `backend` that have had their time stay, and which endpoints do without TLS, in sentences."""
     if not backend.heard:
         return [f"{backend.host} has not reported in this run"]
-    left = backend.records() & owner.published() & _retired(owner, backend, backends, bound, rules, now, sure=True)
+    left = owner.published() & _retired(owner, backend, backends, bound, rules, now, sure=True)
     dark = backend.live and any(seen.owner == owner.name and not seen.spki for seen in backend.presented)
     return list(backend.unsure() if dark or left - _retired(owner, backend, backends, bound, rules, now) else ())
 

@@ -117,6 +117,7 @@ def test_what_keeps_a_key_that_has_had_its_time_is_told() -> None:
     found, step = planned(owner(A, B, C), replace(backend(A, B, C, live=B), proven=False))
     assert found.held_by == step.held_by == ("the services of vps were not seen to present what is live",)
     assert planned(owner(A, B), replace(backend(), proven=False))[0].held_by == (), "there is nothing that has had its time"
+    assert planned(owner(B, C), replace(backend(A, B, C, live=B), proven=False))[0].held_by == (), "or it has no record any more"
 
 
 @pytest.mark.parametrize("known", [(), (C, D)])
@@ -304,6 +305,8 @@ def test_a_compromised_key_does_not_stay_because_an_endpoint_is_off() -> None:
     one = backend(*keys, live=B, since=5000, presented=off)
     assert planned(owner(A, B, C), one)[0].records == rrset(B, C)
     assert planned(owner(A, B, C), replace(one, presented=(*off, seen(A, endpoint="v4"))))[0].records == rrset(A, B, C)
+    elsewhere = backend(D, E, host="mx2", live=D, presented=(seen(A, endpoint="v6"),))
+    assert planned(owner(A, B, C, D, E), one, elsewhere)[0].records == rrset(A, B, C, D, E), "it is presented by another host"
     for unknown in ({"proven": False}, {"heard": False}):
         assert planned(owner(A, B, C), replace(one, **unknown))[0].records == rrset(A, B, C)  # type: ignore[arg-type]
     assert planned(owner(A, B, C), backend(A, B, C, live=B, presented=off))[0].records == rrset(A, B, C), "one that nobody else has does"
