@@ -75,5 +75,7 @@ def _earliest(chain: frozenset[TLSA], past: History, caches: Policy, now: int) -
             for server in past.servers:
                 seen = rrset.seen.get(server.address, Seen())
                 gone = seen.gone if seen.gone is not None else (now if seen.missing is None else seen.missing) + caches.fall_back
+                if server.unlistable:          # whatever one of its machines answers
+                    gone = rrset.signed_until + caches.skew
                 latest = max(latest, gone + hold(rrset.ttl, caches))
     return latest

@@ -187,11 +187,15 @@ def is_older(history: History, answers: Iterable[Answer], validity: int) -> bool
                and answer.signed_until - validity > answered.get(answer.address, latest) for answer in answers)
 
 
-def named(history: History, addresses: Iterable[str], unlistable: Iterable[str], now: int) -> History:
-    """Parent and zone name the name server `addresses` at `now`."""
-    wanted, many, known = set(addresses), set(unlistable), {server.address: server for server in history.servers}
+def named(history: History, addresses: Iterable[str] | None, unlistable: Iterable[str], now: int) -> History:
+    """Parent and zone name the name server `addresses` at `now`; None where not all could be learnt, so that none counts as removed.
+
+    unlistable: addresses behind which there are more machines than can be asked.  One that is removed stays so, as its machines do.
+    """
+    many, known = set(unlistable), {server.address: server for server in history.servers}
+    wanted = {address for address, server in known.items() if server.removed is None} if addresses is None else set(addresses)
     servers = [replace(known.get(address, Server(address)), removed=None, unlistable=address in many) for address in sorted(wanted)]
-    servers += [server if server.removed is not None else replace(server, removed=now)
+    servers += [replace(server, removed=now if server.removed is None else server.removed, unlistable=server.unlistable or address in many)
                 for address, server in sorted(known.items()) if address not in wanted]
     return replace(history, servers=tuple(servers))
 
@@ -237,15 +241,18 @@ def pruned(history: History, policy: Policy, now: int) -> History:
 
 # --- what follows from it ---
 
+def gone(rrset: RRset, server: Server) -> int | None:
+    """When `server` was first believed not to serve `rrset` again; of many machines one that answers says nothing of the others."""
+    return None if server.unlistable else rrset.seen.get(server.address, Seen()).gone
+
+
 def served_until(rrset: RRset, server: Server, policy: Policy) -> int:
     """The last time at which `server` may serve `rrset`, which the primary has replaced, so that it validates."""
     if rrset.replaced is None:
         raise ValueError("the primary still publishes it")
-    seen, end = rrset.seen.get(server.address, Seen()), rrset.signed_until + policy.skew
-    if server.unlistable:                      # one machine that answers says nothing of the others
-        return end
-    if seen.gone is not None:
-        return min(seen.gone, end)
+    shown, end = gone(rrset, server), rrset.signed_until + policy.skew
+    if shown is not None:
+        return min(shown, end)
     # It has it, may fall back to it, or may have fetched it while it was silent.  The SOA's expire is no end of that: an NSD
     # that was killed takes what is on its disk for new when it starts, also after that had expired (docs/guarantees.md).
     return end if server.removed is None else min(end, server.removed + policy.ns_ttl)
@@ -285,6 +292,5 @@ def _released(rrsets: Iterable[RRset], history: History, policy: Policy, lead: i
         if rrset.replaced is None:
             return Opening(None, (f"the primary publishes {what}",))
         latest = max(latest, cached_until(rrset, history.servers, policy) + lead)
-        waits += [f"{server.address} may still serve {what}" for server in history.servers
-                  if not rrset.seen.get(server.address, Seen()).gone]
+        waits += [f"{server.address} may still serve {what}" for server in history.servers if gone(rrset, server) is None]
     return Opening(latest, tuple(waits))

@@ -34,7 +34,7 @@ SHARED_VARIABLES = ("dane_zones", "dane_certificates", "dane_acme", "dane_mailbo
                     "dane_virtual_users", "dane_resolver", "dane_policy", "dane_vantage", "dane_verify_ca", "dane_forget", "dane_redirects",
                     "dane_pop3", "dane_roll", "dane_compromised", "dane_revoke_now", "dane_revoked", "dane_wait",
                     "dane_unattended")
-ZONE_KEYS = ("primary", "secondaries", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
+ZONE_KEYS = ("primary", "secondaries", "anycast", "ttl", "tlsa_ttl", "hostmaster", "expire", "serial", "mx", "spf", "dmarc", "records")
 CERTIFICATE_KEYS = ("hosts", "names", "services", "algorithm")
 POP3_TLS = ("required", "optional", "none")
 UNATTENDED_KEYS = ("host", "mail", "interval", "project", "inventory", "files", "vault_password_file", "from")
@@ -144,6 +144,7 @@ class Zone:
     where: str
     primary: str = ""
     secondaries: list[str] = field(default_factory=list)
+    anycast: list[str] = field(default_factory=list)
     ttl: int = 3600
     tlsa_ttl: int = 3600
     rname: str = ""
@@ -502,20 +503,24 @@ def _hosts(judge: _Judge, variables: Mapping[str, Mapping[str, Any]]) -> dict[st
     for host, content in variables.items():
         families: dict[str, list[str]] = {}
         for key, family in (("dane_ipv4", 4), ("dane_ipv6", 6)):
-            where = f"host {show(host)}, {key}"
-            read = []
-            for value in judge.items(where, content.get(key)):
-                address = judge.address(where, value, family)
-                if address is None:
-                    continue
-                parsed = ipaddress.ip_address(address)
-                if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
-                    judge.say(where, f"{address} is not an address that others can reach", "give the public addresses of the host")
-                else:
-                    read.append(address)
-            families[key] = judge.distinct(where, read)
+            families[key] = _public(judge, f"host {show(host)}, {key}", content.get(key), family, "host")
         hosts[host] = Host(host, families["dane_ipv4"], families["dane_ipv6"])
     return hosts
+
+
+def _public(judge: _Judge, where: str, value: Any, family: int | None, whose: str) -> list[str]:
+    """A list of addresses of `family` (4 or 6; None for both) that others can reach."""
+    read = []
+    for item in judge.items(where, value):
+        address = judge.address(where, item, family or (6 if isinstance(item, str) and ":" in item else 4))
+        if address is None:
+            continue
+        parsed = ipaddress.ip_address(address)
+        if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
+            judge.say(where, f"{address} is not an address that others can reach", f"give the public addresses of the {whose}")
+        else:
+            read.append(address)
+    return judge.distinct(where, read)
 
 
 def _role_host(judge: _Judge, where: str, value: Any, hosts: Mapping[str, Host], content: Mapping[str, Any]) -> str | None:
@@ -742,6 +747,7 @@ def _zone(judge: _Judge, name: str, value: Any, hosts: Mapping[str, Host], varia
     if zone.primary and zone.primary in zone.secondaries:
         judge.say(f"{where}, secondaries", f"{zone.primary} is the primary", "leave it out of the secondaries")
         zone.secondaries.remove(zone.primary)
+    zone.anycast = _public(judge, f"{where}, anycast", content.get("anycast"), None, "name server")
     zone.ttl = judge.integer(f"{where}, ttl", content.get("ttl"), 1, TTL_MAX, 3600)
     zone.tlsa_ttl = judge.integer(f"{where}, tlsa_ttl", content.get("tlsa_ttl"), 1, TTL_MAX, zone.ttl)
     zone.expire = judge.integer(f"{where}, expire", content.get("expire"), 8, SECONDS_MAX, 604800)
@@ -1452,10 +1458,12 @@ def _judge_policy(judge: _Judge, model: Model) -> None:
                       f"expire {zone.expire} + highest ttl {highest} = {zone.expire + highest} of zone {zone.name}",
                       "raise signature_validity, or lower signature_renewal, timer_interval, expire or the ttl")
         lifetime, fall_back, lead = (model.policy[key] for key in ("key_lifetime", "fall_back", "lead"))
-        wait = fall_back + hold(zone.tlsa_ttl, make_rules(model.policy).caches) + lead  # at the least, from a key's publication to its use
+        skew, held = model.policy["signature_skew"], hold(zone.tlsa_ttl, make_rules(model.policy).caches)
+        served, why = (validity + skew, f"signature_validity {validity} + signature_skew {skew}") if zone.anycast else (fall_back, f"fall_back {fall_back}")
+        wait = served + held + lead  # at the least, from a key's publication to its use
         if lifetime and lifetime <= wait:
             judge.say("dane_policy", f"key_lifetime {lifetime} seconds is not more than the {wait} that a new key of zone {zone.name} has to wait"
-                      f" (fall_back {fall_back} + hold {wait - fall_back - lead} for the TTL {zone.tlsa_ttl} + lead {lead})",
+                      f" ({why} + hold {held} for the TTL {zone.tlsa_ttl} + lead {lead})",
                       "raise key_lifetime, or write never or 0")
         if not _tlsa_owners(model, zone):
             continue  # there is no key that has to match what caches hold of it
@@ -1532,6 +1540,7 @@ def _primary_zone(model: Model, zone: Zone) -> dict[str, Any]:
         "records": [record.brief() for record in zone.records],
         "mail_records": [record.brief() for record in zone.mail_records],
         "secondaries": [model.hosts[host].brief() for host in zone.secondaries],
+        "anycast": list(zone.anycast),
         "tlsa_owners": _tlsa_owners(model, zone),
         "names": _names(model, zone),
     }

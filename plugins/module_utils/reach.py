@@ -153,6 +153,6 @@ def notes(label: str, name: Name, wanted: Collection[str], opens: Mapping[str, O
     gone = sorted(set(name.others) - set(wanted))
     times = [_released(rrset, servers, policy).time or 0 for rrset in name.left.values()]
     waits = tuple(f"{server.address} may still give {address}" for address, rrset in sorted(name.left.items()) for server in servers
-                  if not rrset.seen.get(server.address, history.Seen()).gone)
+                  if history.gone(rrset, server) is None)
     return said + [Note(f"{label} {host} has left, and its keys stay published: caches may hold its addresses", waits, max(times))
                    for host in gone]

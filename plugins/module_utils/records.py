@@ -298,9 +298,9 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
           validity: int, now: int, trouble: str = "", served: Mapping[str, Served] | None = None) -> tuple[Json, Plan, list[reach.Note]]:
     """The record after `reports` and `observations`, the plan, and what is to be said of hosts that come and go.
 
-    `zones` are the primary's zones as in the slice (`name`, `ttl`, `tlsa_ttl`, `soa`, `tlsa_owners`, `names`), `validity` the seconds for
-    which the primary signs, `trouble` why nothing may change, if so, `served` what it has signed last, by zone.  An owner that the model no longer has
-    keeps its records until it is to be forgotten.
+    `zones` are the primary's zones as in the slice (`name`, `ttl`, `tlsa_ttl`, `soa`, `anycast`, `tlsa_owners`, `names`), `validity` the
+    seconds for which the primary signs, `trouble` why nothing may change, if so, `served` what it has signed last, by zone.  An owner that the model no
+    longer has keeps its records until it is to be forgotten.
     """
     said = {report["host"]: report for report in reports}
     held = frozenset(text for zone in record["zones"].values() for entry in zone["owners"].values() for rrset in entry["rrsets"]
@@ -445,14 +445,12 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
             past[owner] = history.published(past[owner], records, ttl, now + validity, int(zone["soa"]["expire"]), now)
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
-    if seen is None:
-        return past, servers
-    told: dict[str, History] = {}
-    for owner, one in past.items():
-        asked = one if seen.addresses is None else history.named(one, seen.addresses, (), now)
-        told[owner] = history.observed(asked, seen.answers.get(owner, ()), policy, now)
+    # what the operator says of servers counts also where nobody was asked
+    told = {owner: history.named(one, seen.addresses if seen else None, zone.get("anycast", ()), now) for owner, one in past.items()}
+    if seen:
+        told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now) for owner, one in told.items()}
     servers = next((one.servers for one in told.values()), servers)
-    return {owner: history.pruned(one, policy, now) for owner, one in told.items()}, servers
+    return {owner: history.pruned(one, policy, now) if seen else one for owner, one in told.items()}, servers
 
 
 def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool, validity: int, now: int) -> History:

@@ -32,6 +32,8 @@ options:
     description:
       - The zones whose primary this host is, as in the model. Of each C(name), C(tlsa_ttl) in seconds, C(soa) and C(tlsa_owners)
         are used; of the SOA C(expire) in seconds; of an owner C(owner) and C(backends); of a backend C(host), C(certificate), C(service) and C(port).
+      - Where C(anycast) has addresses of name servers, more machines stand behind each of them than can be asked. One that answers says
+        nothing of the others, so such an address may serve what was replaced until its signatures have expired.
       - Where C(names) say whose addresses each name is to have, with C(ttl) in seconds, those of a host that is added are left out of
         C(records) until no cache can hold TLSA records that its keys do not match.
     type: list
@@ -295,7 +297,8 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
     for zone in given["zones"]:
         owners = {*records.owners(record, zone["name"]), *(entry["owner"] for entry in zone["tlsa_owners"])}
         names = records.leaving(record, zone["name"])
-        seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], timeout=given["timeout"], names=names)
+        seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], unlistable=zone.get("anycast", ()), timeout=given["timeout"],
+                         names=names)
         trouble = "; ".join(seen.held_by[:1]) if seen.state in ("bogus", "unknown") else ""
         found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble,
                                                   {name: gate.given(seen, name) for name in names})

@@ -15,6 +15,7 @@ POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_ba
                         skew=40)
 OWNER = "_25._tcp.g.pyon.example."
 EXPIRE = 400                                   # of the SOA
+MANY = "2001:db8::1"                           # in the world "anycast" two machines stand behind it
 LOOK = 7                                       # seconds between two looks of the watcher
 WORLDS = {
     "calm": Faults(),
@@ -25,6 +26,7 @@ WORLDS = {
     "falling back": Faults(restart=0.01, write_seconds=120),
     "reviving": Faults(silence=0.004, silence_seconds=900, cut=0.004, cut_seconds=900, restart=0.02, write_seconds=120),
     "changing": Faults(change=0.01, lag_seconds=60),
+    "anycast": Faults(cut=0.001, cut_seconds=900),
     "all at once": Faults(silence=0.002, cut=0.001, restart=0.004, loss=0.2, lag_seconds=60, write_seconds=120, change=0.003),
 }
 
@@ -33,7 +35,7 @@ def key(number: int) -> TLSA:
     return TLSA(3, 1, 1, number.to_bytes(32, "big"))
 
 
-def rolls(name: str, seed: int, seconds: int = 6000, believed: history.Policy = POLICY) -> tuple[int, list[str]]:
+def rolls(name: str, seed: int, seconds: int = 6000, believed: history.Policy = POLICY, unlistable: tuple[str, ...] = (MANY,)) -> tuple[int, list[str]]:
     """Roll keys, 3 1 1 current and next, as soon as each is eligible; the number of rolls, and what went wrong.
 
     The watcher decides with what is `believed`, and is judged by what is true.
@@ -43,7 +45,9 @@ def rolls(name: str, seed: int, seconds: int = 6000, believed: history.Policy = 
     world = World(policy, WORLDS[name], expire=EXPIRE, validity=900, resign=300, rng=rng)
     world.publish(OWNER, frozenset({key(1), key(2)}), 20)
     first = world.add("198.51.100.1")
-    world.add("2001:db8::1")
+    world.add(MANY)
+    if name == "anycast":
+        world.add(MANY).silent_until = seconds + 1  # peers are led to this one, and the watcher never
     if rng.random() < 0.5:
         world.add("198.51.100.2", upstream=first)
     assert world.primary
@@ -57,7 +61,8 @@ def rolls(name: str, seed: int, seconds: int = 6000, believed: history.Policy = 
                 wrong.append(f"{world.now}: served although the key went live at {switched}")
         if world.now % LOOK:
             continue
-        known = history.named(known, [server.address for server in world.servers if server.removed is None], (), world.now)
+        known = history.named(known, [server.address for server in world.servers if server.removed is None],
+                              unlistable if name == "anycast" else (), world.now)
         known = history.published(known, *published, world.primary.signed_until, EXPIRE, world.now)
         known = history.pruned(history.observed(known, world.answers(OWNER), believed, world.now), believed, world.now)
         following = frozenset({key(current + 1)})
@@ -83,6 +88,10 @@ def test_no_peer_ever_meets_a_key_that_it_cannot_verify(name: str) -> None:
 
 def test_without_the_rule_on_falling_back_there_are_outages() -> None:
     assert any(rolls("falling back", seed, believed=replace(POLICY, fall_back=0))[1] for seed in range(5))
+
+
+def test_where_one_of_many_machines_speaks_for_all_there_are_outages() -> None:
+    assert any(rolls("anycast", seed, unlistable=())[1] for seed in range(5))
 
 
 def test_where_silent_servers_are_believed_to_stop_at_the_expire_of_the_soa_there_are_outages(monkeypatch: pytest.MonkeyPatch) -> None:

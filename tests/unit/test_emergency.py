@@ -165,6 +165,13 @@ def test_what_servers_have_shown_counts() -> None:
     assert shown and shown.earliest == 1200 + HOLD
 
 
+def test_of_many_machines_behind_one_address_the_signatures_are_the_end_at_the_earliest_too() -> None:
+    one = owner(A, B, before=(A,), gone=True)
+    past = history.named(one.history, None, NS[1:], 1200)
+    found, end = exposure(backend(A), [replace(one, history=past)], P, VALIDITY, 1300), VALIDITY + P.skew + HOLD
+    assert found and found.earliest == found.latest == end
+
+
 @pytest.mark.parametrize("burnt", [(), (B,)])
 def test_a_key_that_is_not_live_exposes_nobody(burnt: tuple[str, ...]) -> None:
     assert exposure(backend(*burnt), [owner(A, B)], P, VALIDITY, 2000) is None

@@ -168,6 +168,7 @@ def test_with_no_server_known_the_signature_is_the_end() -> None:
 def test_no_server_serves_it_longer_than_its_signatures_validate() -> None:
     history = published(named(published(History(), OLD, TTL, 90, EXPIRE, 0), [ONE], (), 0), NEW, TTL, SIGNED, EXPIRE, 10)
     assert opens(history).time == 90 + P.skew + HOLD
+    assert opens(see(see(history, 20, **{ONE: NEW}), 900, **{ONE: NEW})).time == 90 + P.skew + HOLD, "also where it is asked again later"
 
 
 def test_an_address_that_was_added_may_have_fetched_it_from_another() -> None:
@@ -193,7 +194,22 @@ def test_an_address_that_comes_back_is_not_removed_any_more() -> None:
 def test_of_many_machines_behind_one_address_the_signature_is_the_end() -> None:
     history = named(publish(start(ONE, TWO), 10), [ONE, TWO], [TWO], 15)
     history = both(both(history, 20), 120)
-    assert opens(history).time == END + HOLD
+    assert opens(history) == Opening(END + HOLD, (f"{TWO} may still serve the RRset 3 1 1 aaaaaaaa..",))
+    assert opens(named(history, [ONE, TWO], (), 130)) == Opening(120 + HOLD), "it is one machine after all"
+
+
+def test_who_is_many_machines_is_known_without_asking_and_stays_so_when_it_is_removed() -> None:
+    history = named(named(start(ONE, TWO), [ONE], (), 40), None, [ONE], 50)
+    assert history.servers == (Server(ONE, 0, unlistable=True), Server(TWO, 0, removed=40))
+    history = named(named(history, None, [TWO], 60), None, (), 70)
+    assert history.servers == (Server(ONE, 0), Server(TWO, 0, removed=40, unlistable=True))
+    assert named(history, [ONE, TWO], (), 80).servers == (Server(ONE, 0), Server(TWO, 0))
+
+
+def test_many_machines_behind_one_address_that_was_removed_are_asked_for_the_ttl_of_the_ns_rrset() -> None:
+    history = both(both(named(publish(start(ONE, TWO), 10), [ONE, TWO], [TWO], 15), 20), 120)
+    history = named(history, [ONE], (), 130)
+    assert opens(history) == Opening(130 + P.ns_ttl + HOLD, (f"{TWO} may still serve the RRset 3 1 1 aaaaaaaa..",))
 
 
 def test_a_lower_ttl_shortens_nothing_until_the_old_rrset_has_aged_out() -> None:

@@ -46,7 +46,8 @@ def good() -> dict[str, dict[str, Any]]:
     shared: dict[str, Any] = {
         "dane_zones": {
             "pyon.example": {
-                "primary": "vps.pyon.example", "secondaries": ["home.pyon.example"], "ttl": 3600, "tlsa_ttl": 600,
+                "primary": "vps.pyon.example", "secondaries": ["home.pyon.example"], "anycast": ["198.51.100.53", "2001:DB8:53:0::53"],
+                "ttl": 3600, "tlsa_ttl": 600,
                 "hostmaster": "dns.master@pyon.example", "expire": 604800, "serial": 2026010101, "mx": {"g.pyon.example": 10},
                 "spf": ["mx", "-all"], "dmarc": {"p": "reject", "rua": "mailto:dmarc@pyon.example"},
                 "records": [
@@ -438,6 +439,18 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("primary among secondaries", ((*ZONE, "secondaries"), ["vps.pyon.example"]),
      ("zone pyon.example, secondaries: vps.pyon.example is the primary; leave it out",)),
     ("secondary twice", ((*ZONE, "secondaries"), ["home.pyon.example"] * 2), ("home.pyon.example is there more than once",)),
+    ("anycast name", ((*ZONE, "anycast"), ["ns.elsewhere.example"]),
+     ("zone pyon.example, anycast: ns.elsewhere.example is not an IPv4 address; write one such as 198.51.100.10",)),
+    ("anycast network", ((*ZONE, "anycast"), ["2001:db8::/64"]), ("zone pyon.example, anycast: 2001:db8::/64 is not an IPv6 address; write one such as",)),
+    ("anycast twice", ((*ZONE, "anycast"), ["2001:db8::53", "198.51.100.53", "2001:DB8:0::53"]),
+     ("zone pyon.example, anycast: 2001:db8::53 is there more than once; keep one",)),
+    ("anycast loopback", ((*ZONE, "anycast"), ["::1"]),
+     ("zone pyon.example, anycast: ::1 is not an address that others can reach; give the public addresses of the name server",)),
+    ("anycast not in a list", ((*ZONE, "anycast"), "198.51.100.53"),
+     ("zone pyon.example, anycast: 198.51.100.53 is not a list; write [198.51.100.53]",)),
+    ("anycast and key_lifetime", both((("dane_zones", "kodama.example", "anycast"), ["198.51.100.53"]), (("dane_policy", "key_lifetime"), 2772060)),
+     ("dane_policy: key_lifetime 2772060 seconds is not more than the 2772060 that a new key of zone kodama.example has to wait"
+      " (signature_validity 2419200 + signature_skew 86400 + hold 7260 for the TTL 3600 + lead 259200); raise key_lifetime, or write never or 0",)),
     ("no primary", (("dane_zones", "kodama.example"), {}), ("zone kodama.example: it has no primary; name the inventory host that signs it",)),
     ("zone is text", (("dane_zones", "kodama.example"), "vps"), ("zone kodama.example: vps is not a mapping",)),
     ("no zones", (("dane_zones",), {}), ("dane_zones: no host of the inventory has a zone; define dane_zones for the group all",)),
@@ -638,7 +651,7 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         "primary_zones": [{
             "name": "pyon.example", "ttl": 3600, "tlsa_ttl": 3600, "serial": 0,
             "soa": {"mname": "vps.pyon.example.", "rname": "hostmaster.pyon.example.", "refresh": 3600, "retry": 900, "expire": 604800, "minimum": 300},
-            "secondaries": [{"host": "home.pyon.example", "ipv4": ["198.51.100.11"], "ipv6": ["2001:db8:51::11"]}],
+            "secondaries": [{"host": "home.pyon.example", "ipv4": ["198.51.100.11"], "ipv6": ["2001:db8:51::11"]}], "anycast": [],
             "tlsa_owners": [
                 {"owner": "_25._tcp.g.pyon.example.", "backends": [backend("g.pyon.example", "smtp", 25)]},
                 {"owner": "_443._tcp.g.pyon.example.", "backends": [backend("g.pyon.example", "https", 443)]},
@@ -676,6 +689,12 @@ def test_the_example_is_the_server_of_the_talk() -> None:
         {"name": "pyon.example", "primary": {"host": "vps.pyon.example", "ipv4": ["198.51.100.10"], "ipv6": ["2001:db8:51::10"]}}]
     assert (home["primary_zones"], home["certificates"], home["web"], home["mail"]) == ([], [], [], {})
     assert home["wanted"] == vps["wanted"]
+
+
+def test_addresses_with_many_machines_reach_the_primary_in_their_usual_form() -> None:
+    model = judge_model(good())
+    assert [slice_of(model, host)["primary_zones"][0]["anycast"] for host in ("vps.pyon.example", "home.pyon.example")] == [
+        ["198.51.100.53", "2001:db8:53::53"], []]
 
 
 @pytest.mark.parametrize(("said", "slice_"), [

@@ -231,3 +231,14 @@ def test_what_holds_a_host_back_is_said_with_the_time() -> None:
         "g: home has left, and its keys stay published: caches may hold its addresses", ("2001:db8::2 may still give 198.51.100.11",),
         1000 + VALIDITY + P.skew + HOLD + P.lead)
     assert reach.notes("g:", after(None, BOTH, 0), BOTH, {"vps": SHUT, "mx2": SHUT}, (ONE, TWO), P) == []
+
+
+def test_of_many_machines_behind_one_address_one_that_has_dropped_a_host_says_nothing() -> None:
+    many = (ONE, replace(TWO, unlistable=True))
+    name = after(after(None, BOTH, 0), VPS, 1000)
+    for now in (1010, 1160):
+        name = seen(name, now, gives(ONE, VPS), gives(TWO, VPS), servers=many)
+    end = 1000 + VALIDITY + P.skew + HOLD + P.lead
+    [gone] = reach.notes("g:", name, VPS, {"vps": SHUT}, many, P)
+    assert gone.held_by == tuple(f"2001:db8::2 may still give {address}" for address in MX2["mx2"]) and gone.not_before == end
+    assert seen(name, end - 1, servers=many).left and not seen(name, end, servers=many).left

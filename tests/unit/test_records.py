@@ -135,6 +135,28 @@ def test_a_key_rolls_step_by_step(tmp_path: Path) -> None:
     assert step(gone).spki == A and moment >= later + 150 + history.hold(100, RULES.caches) + RULES.caches.lead
 
 
+def test_where_many_machines_stand_behind_an_address_a_key_waits_for_the_signatures(tmp_path: Path) -> None:
+    """Whatever one of them answers, another one may have the RRset before; so it is too where nobody was asked."""
+    path, zones = tmp_path / "record.json", [{**ZONES[0], "anycast": [NS[1], "2001:db8::53"]}]
+    begin = 2 * VALIDITY                                                        # what nobody knows of the time before is over
+    update(path, [report()], zones)
+    update(path, [report()], zones, now=begin, answered=(A, B))
+    rolled = report(keys=(B, C), live=B, issued=C)
+
+    def look(now: int, zones: Any = zones, answered: tuple[str, ...] | None = (A, B, C)) -> Any:
+        return step(update(path, [rolled], zones, now=now, answered=answered, write=False))
+
+    update(path, [rolled], zones, now=begin + 10, answered=(A, B))              # C is published
+    for now in (20, 170):                                                       # and everybody has it, and again after fall_back
+        update(path, [rolled], zones, now=begin + now, answered=(A, B, C))
+    hold = history.hold(100, RULES.caches) + RULES.caches.lead
+    soon, end = begin + 170 + hold, begin + 10 + VALIDITY + hold
+    waits = look(soon)
+    assert (waits.kind, waits.not_before, waits.held_by) == ("wait", end, (f"{NS[1]} may still serve the RRset 3 1 1 aaaaaaaa.., 3 1 1 bbbbbbbb..",))
+    assert look(soon, answered=None) == waits and look(end - 1).kind == "wait" and look(end).kind == "deploy"
+    assert look(soon, ZONES).kind == look(soon, ZONES, None).kind == "deploy", "where each address is one machine"
+
+
 def test_a_roll_that_is_asked_for_is_remembered_until_another_key_is_live(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])
@@ -475,6 +497,19 @@ def test_a_server_that_was_removed_counts_while_a_cache_may_hold_an_address_that
     assert len(published(run(path, long + 153 + hold - 1, "vps", served=keys, gives=("vps",), servers=NS[:1]))[0]) == 4
     gone = run(path, long + 153 + hold, "vps", served=keys, gives=("vps",), servers=NS[:1])
     assert len(published(gone)[0]) == 2
+
+
+def test_a_host_that_has_left_waits_for_the_signatures_of_a_server_that_is_many_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, keys, left = tmp_path / "record.json", (A, B, C, D), 10_000
+    monkeypatch.setitem(ZONES[0], "anycast", [NS[0]])
+    run(path, 0, "vps", "mx2", served=keys)
+    run(path, left - 1, "vps", "mx2", served=keys)
+    for now in (left, left + 1, left + 152):
+        run(path, now, "vps", served=keys, gives=("vps",))
+    end = left + VALIDITY + history.hold(100, RULES.caches) + RULES.caches.lead
+    late = run(path, end - 1, "vps", served=keys, gives=("vps",))
+    assert len(published(late)[0]) == 4 and late.notes[0].held_by == tuple(f"{NS[0]} may still give {address}" for address in HOSTS["mx2"])
+    assert len(published(run(path, end, "vps", served=keys, gives=("vps",)))[0]) == 2
 
 
 def test_a_stolen_host_is_taken_out_with_its_keys(tmp_path: Path) -> None:
