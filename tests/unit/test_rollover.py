@@ -305,6 +305,7 @@ def test_a_compromised_key_does_not_stay_because_an_endpoint_is_off() -> None:
     one = backend(*keys, live=B, since=5000, presented=off)
     assert planned(owner(A, B, C), one)[0].records == rrset(B, C)
     assert planned(owner(A, B, C), replace(one, presented=(*off, seen(A, endpoint="v4"))))[0].records == rrset(A, B, C)
+    assert planned(owner(A, B), replace(one, presented=(*off, seen(A, endpoint="v4"))))[0].records == rrset(A, B, C), "and keeps no other from being added"
     elsewhere = backend(D, E, host="mx2", live=D, presented=(seen(A, endpoint="v6"),))
     assert planned(owner(A, B, C, D, E), one, elsewhere)[0].records == rrset(A, B, C, D, E), "it is presented by another host"
     for unknown in ({"proven": False}, {"heard": False}):
