@@ -143,8 +143,8 @@ def test_where_many_machines_stand_behind_an_address_a_key_waits_for_the_signatu
     update(path, [report()], zones, now=begin, answered=(A, B))
     rolled = report(keys=(B, C), live=B, issued=C)
 
-    def look(now: int, zones: Any = zones, answered: tuple[str, ...] | None = (A, B, C)) -> Any:
-        return step(update(path, [rolled], zones, now=now, answered=answered, write=False))
+    def look(now: int, model: Any = None, answered: tuple[str, ...] | None = (A, B, C)) -> Any:
+        return step(update(path, [rolled], model or zones, now=now, answered=answered, write=False))
 
     update(path, [rolled], zones, now=begin + 10, answered=(A, B))              # C is published
     for now in (20, 170):                                                       # and everybody has it, and again after fall_back

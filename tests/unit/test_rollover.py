@@ -120,6 +120,15 @@ def test_what_keeps_a_key_that_has_had_its_time_is_told() -> None:
     assert planned(owner(B, C), replace(backend(A, B, C, live=B), proven=False))[0].held_by == (), "or it has no record any more"
 
 
+def test_an_endpoint_that_is_off_is_told_of_its_own_owner() -> None:
+    off = seen("", endpoint="v6", error="refused")
+    assert planned(owner(A, B), backend(presented=(seen(A), off)))[0].held_by == ("vps: v6 presents no certificate: refused",)
+    elsewhere = backend(presented=(seen(A), seen(A, WEB), replace(off, owner=WEB)), owners=(MAIL, WEB))
+    assert planned(owner(A, B), elsewhere)[0].held_by == ()
+    stolen = backend(key(A, compromised=True), B, C, live=B, owners=(MAIL, WEB), presented=(seen(B),))
+    assert planned(owner(A, B, C), stolen)[0] == RRset(rrset(B, C), "a key is retired: no endpoint presents it"), "what goes is not held back"
+
+
 @pytest.mark.parametrize("known", [(), (C, D)])
 def test_a_host_that_is_off_keeps_its_records_and_is_held(known: tuple[str, ...]) -> None:
     off = replace(backend(*known, host="mx2", live=C if known else "", heard=False, presented=()), keys=tuple(key(one) for one in known))
