@@ -42,8 +42,8 @@ def test_rsa_joins_and_no_peer_notices(fast: None) -> None:
     judge(seen)
     keys = set(re.findall(r"-([0-9a-f]{64})\.pem", on(VPS, f"ls /var/lib/selfhost-dane/certificates/{MX}/keys /var/lib/selfhost-dane/certificates/g-rsa/keys")))
     assert has_rsa(25) and has_rsa(443) and len(keys) == 4
-    for port in (25, 443):
-        assert keys <= {"".join(record.split()[3:]).lower() for record in served()[MX, port]}
+    for port in (25, 443):  # in a lab where this has run before, reset the hosts first: records of keys that are gone stay
+        assert keys == {"".join(record.split()[3:]).lower() for record in served()[MX, port]}
     for port in (25, 443):  # first none, then one that is verified, and never none again
         looks = [look["said"] for look in seen.looks if look["kind"] == f"RSA {MX}:{port}" and look["good"]]
         assert looks == sorted(looks, reverse=True) and len(set(looks)) == 2, looks
