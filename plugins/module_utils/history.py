@@ -79,7 +79,7 @@ class RRset:
 
     ttl: the original TTL (RFC 4034 section 3.1.4).  signed_until: the latest expiration of its RRSIGs.  expire: the largest SOA
     expire seen with it, added up along a chain of transfers.  replaced: when the primary ceased to publish it; None while it
-    does.  seen: by address.
+    does.  seen: by address.  first: when it was published, where the primary had none before it, else None.
     """
 
     records: Records
@@ -88,6 +88,7 @@ class RRset:
     expire: int
     replaced: int | None = None
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,19 @@ def hold(ttl: int, policy: Policy) -> int:
 
 # --- what happens to the history ---
 
-def published(history: History, records: Records, ttl: int, signed_until: int, expire: int, now: int) -> History:
-    """The primary publishes `records` from `now` on, and nothing else; where there are none it withdraws the RRset."""
-    kept = []
+def published(history: History, records: Records, ttl: int, signed_until: int, expire: int, now: int, first: bool = False) -> History:
+    """The primary publishes `records` from `now` on, and nothing else; where there are none it withdraws the RRset.
+
+    first: it is known to have published none until now.
+    """
+    kept, begun = [], now if first else None
     for rrset in history.rrsets:
         if (rrset.records, rrset.ttl) == (records, ttl):
             signed_until, expire = max(signed_until, rrset.signed_until), max(expire, rrset.expire)
+            begun = rrset.first if rrset.replaced is None else begun
         else:
             kept.append(rrset if rrset.replaced is not None else replace(rrset, replaced=now))
-    new = [RRset(records, ttl, signed_until, expire)] if records else []
+    new = [RRset(records, ttl, signed_until, expire, first=begun)] if records else []
     return replace(history, rrsets=(*kept, *new))
 
 

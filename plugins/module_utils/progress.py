@@ -14,7 +14,8 @@ from typing import Any
 
 from .errors import printable
 
-PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "make_key": "makes its next key", "order": "orders its next certificate",
+PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "withdraw": "withdraws its TLSA records", "make_key": "makes its next key",
+          "order": "orders its next certificate",
           "deploy": "goes over to its next certificate", "delete_key": "deletes a key that it has done with"}
 SHOWN = 6           # of what holds a key back
 LEAST = 5           # seconds between two looks where nothing has changed
@@ -22,7 +23,7 @@ MOST = 3 * 3600     # seconds between two looks, however long the wait
 SOON = 60           # seconds between two looks where nobody knows how long it takes
 PATIENCE = 5        # such looks in a row, after which it is left to the operator
 MOST_FAILURES = 5   # of one step, likewise; the host makes longer and longer pauses between them
-_RANK = ("rest", "delete_key", "deploy", "order", "make_key", "publish", "wait")
+_RANK = ("rest", "delete_key", "deploy", "order", "make_key", "publish", "withdraw", "wait")
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 Json = Mapping[str, Any]
@@ -183,6 +184,8 @@ def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int
         if told["due"] and told["error"]:
             lines.append(f"{certificate} was not renewed: {_failed(told)}; {_again(told, now)}")
         step = planned.get((where, certificate))
+        if step and step["step"] == "withdraw":
+            lines.append(line(step, now))
         rolling = _attempts(step, told) if step and step["step"] in ("order", "deploy") else None
         if rolling and rolling["error"]:
             lines.append(f"{certificate} does not go over to another key: {_failed(rolling)}; {_again(rolling, now)}, or with -e dane_wait=true")

@@ -131,12 +131,14 @@ def _history_of(zone: Json, entry: Json) -> History:
 def _rrset_of(one: Json) -> history.RRset:
     return history.RRset(frozenset(TLSA.parse(text, "the record") for text in one["records"]), int(one["ttl"]), int(one["signed_until"]),
                          int(one["expire"]), one["replaced"] if one["replaced"] is None else int(one["replaced"]),
-                         {address: history.Seen(**seen) for address, seen in one["seen"].items()})
+                         {address: history.Seen(**seen) for address, seen in one["seen"].items()},
+                         None if one.get("first") is None else int(one["first"]))  # one of an older version has it not
 
 
 def _rrset_json(rrset: history.RRset) -> Json:
     return {"records": sorted(one.presentation() for one in rrset.records), "ttl": rrset.ttl, "signed_until": rrset.signed_until,
-            "expire": rrset.expire, "replaced": rrset.replaced, "seen": {address: asdict(seen) for address, seen in sorted(rrset.seen.items())}}
+            "expire": rrset.expire, "replaced": rrset.replaced, "first": rrset.first,
+            "seen": {address: asdict(seen) for address, seen in sorted(rrset.seen.items())}}
 
 
 def _name_of(entry: Json) -> reach.Name:
@@ -461,7 +463,7 @@ def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool
     # what is replaced may have been signed a moment ago
     signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity)) if one is current else one
                                         for one in past.rrsets))
-    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now)
+    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now, first=not current)
 
 
 def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str], now: int) -> list[Backend]:

@@ -229,8 +229,8 @@ class RRset:
 class Step:
     """What one certificate of one host may do now, the reason in a sentence, what holds it back, and not before when.
 
-    kind: "make key" (after the key `spki`), "publish", "order", "deploy" or "delete key", of the key `spki` (and the certificate
-    `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  deadline: the end of the live
+    kind: "make key" (after the key `spki`), "publish", "withdraw", "order", "deploy" or "delete key", of the key `spki` (and the
+    certificate `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  deadline: the end of the live
     certificate, where it is due and its renewal is the plan's; None where nothing ends.
     """
 
@@ -306,6 +306,9 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     bound_to = any(not kind[1] for kind in kinds)
     union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, bound_to, rules, now))
     wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
+    wrong = [text for one in backends if one.heard for text in _mismatch(owner, one, wanted)]
+    if wrong and _is_new(owner, rules, now):
+        return RRset(frozenset(), "withdrawn: not every endpoint matches, and the first publication is less than one hold ago", tuple(wrong))
     held = [text for one in backends for text in (*([] if published else _not_ready(owner, one, rules)), *_mismatch(owner, one, wanted))]
     if held:
         return RRset(published, "kept as it is published: not every backend is known to match" if published else
@@ -322,6 +325,12 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     if published - wanted:
         return RRset(wanted, f"a {noun} is retired: no endpoint presents it", silent)
     return RRset(wanted, "kept as it is published" if silent else "published: every backend matches", silent)
+
+
+def _is_new(owner: Owner, rules: Rules, now: int) -> bool:
+    """Whether the primary publishes the first RRset of `owner`, and has for less than one hold."""
+    current = owner.history.current()
+    return current is not None and current.first is not None and now < current.first + hold(current.ttl, rules.caches)
 
 
 def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) -> tuple[set[Parameters], tuple[str, ...]]:
@@ -477,6 +486,8 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
     if known:
         return _Roll(backend, owners, rules, now, _is_bound(backend, owners, rules), revoke_now).to(
             known, "caches hold records of it that what is live does not match, as after a backup was restored", scheduled=False)
+    if any(owner.published() and not rrsets[owner.name].records for owner in owners):
+        return Step("withdraw", "the first publication of its TLSA records went wrong", held_by=held)
     if any(not owner.same(rrsets[owner.name].records) for owner in owners):
         return Step("publish", "its TLSA records are to change first", held_by=held)
     if not later:
@@ -515,9 +526,7 @@ def _known_to_caches(backend: Backend, owners: Sequence[Owner], rules: Rules, no
     def safe(chain: Chain) -> bool:
         return all(opening(chain.records(), owner.history, rules.caches, False).is_open(now) for owner in owners)
 
-    missed = any(not rrset.records.isdisjoint(backend.records()) and not matches(rrset.records, backend.chain().records())
-                 for owner in owners for rrset in owner.history.rrsets)
-    if not missed or safe(backend.chain()):
+    if safe(backend.chain()):
         return None
     return next((key for key in backend.later() if safe(Chain(key.spki, key.certificate))), None)
 

@@ -141,8 +141,8 @@ steps:
       sample: g.pyon.example
     step:
       description:
-        - V(make_key), V(order), V(deploy) or V(delete_key) for the host, V(publish) for the primary, V(wait) where something else
-          has to happen first, V(rest) where nothing has to.
+        - V(make_key), V(order), V(deploy) or V(delete_key) for the host, V(publish) or V(withdraw) for the primary, V(wait) where
+          something else has to happen first, V(rest) where nothing has to.
       type: str
       sample: deploy
     reason:

@@ -162,7 +162,7 @@ class Controller:
         owner = next(owner for owner, one in self.disk.histories.items() if one is known)
         now = self.clock()[0]
         known = history.published(known, *primary.rrsets[owner], self.fleet.now + VALIDITY + RUN, EXPIRE, now)
-        return history.published(known, records, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now)
+        return history.published(known, records, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now, first=not primary.rrsets[owner][0])
 
     def publish(self, owner: Owner, records: frozenset[TLSA]) -> None:
         fleet = self.fleet
@@ -170,7 +170,7 @@ class Controller:
             fleet.counts["first publications"] += 1
             if any(endpoint.presents is None for host in fleet.hosts for endpoint in host.endpoints if endpoint.owner == owner.name):
                 fleet.wrong.append(f"2 at {fleet.now}: {owner.name} is published, and an endpoint has no TLS")
-        fleet.counts["publications"] += 1
+        fleet.counts["publications" if records else "withdrawals"] += 1
         fleet.world.publish(owner.name, records, owner.ttl)
 
     def carry_out(self, host: Host, step: Step) -> Iterator[str]:

@@ -506,14 +506,18 @@ class Fleet:
                     self.wrong.append(f"4 at {self.now}: a cache may hold the record of a deleted key")
 
     def _judge_progress(self) -> None:
-        """Invariant 6: what is live and presented of a host never goes back to an older certificate, nor what is published to an older key."""
+        """Invariant 6: what is live and presented of a host never goes back to an older certificate, nor what is published to an older key.
+
+        To be withdrawn is not that.
+        """
         assert self.world.primary
         published = {record for records, _ttl in self.world.primary.rrsets.values() for record in records}
         for host in self.hosts:
-            newest = max((key.number for key in host.keys if spki_record(key.spki) in published and key.spki not in self.compromised), default=0)
             shown = min(((endpoint.presents[0].number, endpoint.presents[1].number) for endpoint in host.endpoints
                          if endpoint.presents and endpoint.own()), default=(0, 0))
             before = self._progress.get(host.name, ((0, 0), (0, 0), 0))
+            newest = max((key.number for key in host.keys if spki_record(key.spki) in published and key.spki not in self.compromised),
+                         default=0 if any(self.world.primary.rrsets[owner][0] for owner in host.owners) else before[2])
             shown = max(shown, before[1]) if shown == (0, 0) else shown
             after = ((host.live[0].number, host.live[1].number), shown, newest)
             keys = not self.compromised and self.troubles.scheme == "3 1 1" and not self.troubles.change and not self.troubles.algorithm

@@ -43,7 +43,7 @@ def test_no_invariant_is_broken(world: str) -> None:
 
 def test_what_should_go_wrong_in_the_worlds_did() -> None:
     for world, counts in {"CA down": ["failed orders"], "lost records": ["lost records", "restored records"], "emergencies": ["emergencies"],
-                          "first publication": ["first publications"], "calm": ["deleted keys", "renewals"],
+                          "first publication": ["first publications", "withdrawals"], "calm": ["deleted keys", "renewals"],
                           "certificates": ["rolls", "renewals by the plan", "left to the controller"], "kept keys": ["renewals by the plan"],
                           "certificates, first": ["first publications"], "certificates, all": ["emergencies"],
                           "changing schemes": ["to 3 0 1", "to 3 1 1", "renewals", "renewals by the plan"],
@@ -51,6 +51,8 @@ def test_what_should_go_wrong_in_the_worlds_did() -> None:
                           "pairs, schemes": ["joined", "to 3 0 1"]}.items():
         for count in counts:
             assert any(ours(world, seed).counts[count] for seed in range(SEEDS)), count
+    assert not any(ours(world, seed).counts["withdrawals"] for world, (_faults, troubles, _hosts) in WORLDS.items() if not troubles.unpublished
+                   for seed in range(SEEDS)), "what was there before is never withdrawn"
     assert any(ours("emergencies", seed).exposed for seed in range(SEEDS)), "an emergency costs something"
 
 
@@ -175,7 +177,7 @@ def test_plan_has_given_every_reason_and_taken_every_step() -> None:
     live("changing schemes", 0, BAD["13 own timers"])  # and where a timer was not told anything
     live("changing schemes", 0, Leaving)
     test_a_scheme_that_does_not_fit_into_the_life_of_certificates_is_refused(0)
-    kinds = {"make key", "publish", "order", "deploy", "delete key", "wait", "rest"}
+    kinds = {"make key", "publish", "withdraw", "order", "deploy", "delete key", "wait", "rest"}
     print(f"steps taken: {', '.join(sorted(said_kinds))}; reasons given: {len(reasons())}")
     assert said_kinds == kinds
     assert not {reason for reason in reasons() if not any(reason in text for text in said)}

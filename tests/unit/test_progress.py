@@ -130,6 +130,14 @@ def test_what_failed_is_said_as_long_as_it_is_wanted(steps: list[dict[str, Any]]
     assert rollover_failures(steps, [told], "mx2", NOW) == []
 
 
+def test_records_that_are_withdrawn_are_a_failure() -> None:
+    wrong = step("withdraw", held_by=["vps: v6 presents the key \x1bcc"])
+    assert rollover_failures([wrong], [report()], "vps", NOW) == [
+        "vps, g: withdraws its TLSA records: so; held back: vps: v6 presents the key ?cc"]
+    assert rollover_failures([wrong], [report()], "mx2", NOW) == rollover_failures([step("publish")], [report()], "vps", NOW) == []
+    assert "withdraws its TLSA records" in look(wrong).lines[0]
+
+
 def test_a_key_that_went_live_has_arrived_although_the_next_roll_begins() -> None:
     """With a lifetime of 0 there is always a next one."""
     seen = look(step("deploy"), told=report(live=B))

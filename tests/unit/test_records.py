@@ -95,6 +95,38 @@ def test_a_changed_ttl_is_another_rrset_and_the_old_one_is_remembered(tmp_path: 
     assert after.after["generation"] == 2
 
 
+def test_only_a_first_publication_counts_as_one(tmp_path: Path) -> None:
+    def firsts(outcome: Outcome) -> list[int | None]:
+        return [one["first"] for one in outcome.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"] if one["replaced"] is None]
+
+    path = tmp_path / "record.json"
+    wrong = report(presents=D)
+    assert firsts(update(path, [report()], now=50)) == firsts(update(path, [report()], now=60, answered=(A, B))) == [50]
+    assert step(update(path, [wrong], now=60, write=False)).kind == "withdraw"
+    shorter = [{**ZONES[0], "tlsa_ttl": 10}]
+    assert firsts(update(path, [report()], shorter, now=60, write=False)) == [None], "another one has followed"
+    assert firsts(update(path, [report()], now=60, signed=served(A, B, C), write=False)) == [None], "an older record"
+    kept = json.loads(path.read_text())
+    del kept["zones"]["pyon.example"]["owners"][OWNER]["rrsets"][1]["first"]
+    path.write_text(json.dumps(kept))
+    assert step(update(path, [wrong], now=60)).kind != "withdraw", "of a record that an older version has written nobody knows it"
+    path.unlink()
+    assert firsts(update(path, [report()], now=60, signed=served(A, B))) == [None], "the record was lost"
+    assert step(update(path, [wrong], now=60, signed=served(A, B))).kind != "withdraw"
+
+
+def test_a_first_publication_that_went_wrong_is_withdrawn_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()], now=50)
+    gone = update(path, [report(presents=D)], now=60, answered=(A, B))
+    assert published(gone) is None and gone.changed()
+    again = update(path, [report(presents=D)], now=70, answered=())
+    assert published(again) is None and step(again).kind == "wait"
+    back = update(path, [report()], now=80, answered=())
+    assert published(back) == ([f"3 1 1 {A}", f"3 1 1 {B}"], 100) and step(back).kind == "publish"
+    assert published(update(path, [report(presents=D)], now=90, answered=(A, B))) is None
+
+
 def test_an_owner_that_left_the_model_stays_until_it_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])

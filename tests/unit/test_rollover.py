@@ -98,6 +98,48 @@ def test_all_that_holds_the_first_publication_back_is_named() -> None:
     assert [text.split(" ")[0] for text in found.held_by] == ["vps", "the", "mx2:"]
 
 
+# --- withdraw: the first publication went wrong ---
+
+def new(*keys: str, first: bool = True) -> Owner:
+    """The primary publishes `keys` from 1000 on."""
+    return Owner(MAIL, TTL, published(History(), rrset(*keys), TTL, SIGNED, EXPIRE, 1000, first))
+
+
+WRONG = backend(presented=(seen(A), seen(C, endpoint="v6")))
+UNTIL = 1000 + hold(TTL, P)
+
+
+def test_a_first_publication_that_an_endpoint_does_not_match_is_withdrawn() -> None:
+    held = (f"vps: v6 presents the key {C[:16]}..., which no record stands for",)
+    found, step = planned(new(A, B), WRONG, now=UNTIL - 1)
+    assert found == RRset(frozenset(), "withdrawn: not every endpoint matches, and the first publication is less than one hold ago", held)
+    assert step == Step("withdraw", "the first publication of its TLSA records went wrong", held_by=held)
+    again = replace(new(A, B), history=published(new(A, B).history, frozenset(), TTL, SIGNED, EXPIRE, UNTIL - 1))
+    assert planned(again, WRONG, now=UNTIL)[1] == Step("wait", "its TLSA records are not published yet", held_by=held)
+    assert planned(again, backend(), now=UNTIL)[0].records == rrset(A, B), "and published again when all of them do"
+
+
+@pytest.mark.parametrize(("one", "backends", "now"), [
+    (new(A, B), [WRONG], UNTIL),                                                   # peers rely on it
+    (new(A, B, first=False), [WRONG], 1000),                                       # it was not the first
+    (replace(new(A, B), trouble="the zone is bogus"), [WRONG], 1000),
+    (new(A, B), [backend(presented=(seen(A), seen("", endpoint="v6", error="refused")))], 1000),  # off: it may be back, and is no worse without records
+    (new(A, B), [replace(WRONG, heard=False)], 1000),
+    (new(A, B), [backend(live=B, presented=(seen(B), seen(A, endpoint="v6")))], 1000),  # another key of its own, which has a record
+    (new(A, B), [backend()], 1000),
+])
+def test_nothing_else_is_withdrawn(one: Owner, backends: list[Backend], now: int) -> None:
+    found, step = planned(one, *backends, now=now)
+    assert found.records == rrset(A, B) and step.kind != "withdraw"
+
+
+def test_one_wrong_endpoint_withdraws_the_records_of_all_hosts_of_the_name_and_of_no_other_name() -> None:
+    both = backend(owners=(MAIL, WEB), presented=(seen(A, WEB), *WRONG.presented))
+    outcome = plan([new(A, B, D, E), replace(new(A, B), name=WEB)], [both, backend(D, E, host="mx2", live=D)], RULES, 1000)
+    assert (outcome.rrsets[MAIL].records, outcome.rrsets[WEB].records) == (frozenset(), rrset(A, B))
+    assert [step.kind for step in outcome.steps.values()] == ["withdraw", "withdraw"]
+
+
 # --- publish: the union over the backends, heard from or not ---
 
 def test_the_rrset_is_the_union_over_the_backends() -> None:
@@ -466,7 +508,7 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
     assert [found.records for found in again.rrsets.values()] == [found.records for found in outcome.rrsets.values()]
     for host in backends:
         step = outcome.steps[host.host, host.certificate]
-        assert step.kind in ("wait", "make key", "publish", "rest", "order", "deploy", "delete key")
+        assert step.kind in ("wait", "make key", "publish", "withdraw", "rest", "order", "deploy", "delete key")
 
 
 # --- an ECDSA and an RSA certificate of one host at one endpoint ---
