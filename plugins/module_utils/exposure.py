@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from . import history
-from .history import LOST, History, Policy, Seen, hold, matches, opening
-from .rollover import Backend, Owner
-from .tlsa import TLSA, spki_record
+from .history import LOST, History, Policy, Records, Seen, hold, matches, opening, parameters
+from .rollover import Backend, Chain, Owner
+from .tlsa import TLSA
+
+NEW = frozenset({TLSA(3, 1, 1, b"\xff" * 32), TLSA(3, 0, 1, b"\xff" * 32)})  # of what is yet to be made
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ def exposure(backend: Backend, owners: Iterable[Owner], caches: Policy, validity
     validity: seconds for which the primary signs.
     """
     current = backend.current()
-    burnt = frozenset(spki_record(key.spki) for key in backend.keys if key.compromised)
+    burnt = backend.burnt()
     if current is None or not current.compromised:
         return None
-    clean = [spki_record(key.spki) for key in backend.later()[:1]]
-    chain = frozenset(clean or [TLSA(3, 1, 1, b"\xff" * 32)])  # the key that is yet to be made
+    there = frozenset(record for key in backend.later()[:1] for record in Chain(key.spki, key.certificate).records())
+    chain = there | frozenset(record for record in NEW if not parameters(there) & parameters(frozenset({record})))
     earliest = latest = now
     cached, signed = 0, validity + caches.skew
     for owner in owners:
@@ -55,9 +57,11 @@ def exposure(backend: Backend, owners: Iterable[Owner], caches: Policy, validity
     return Exposure(earliest, latest, cached, signed)
 
 
-def _with(owner: Owner, chain: frozenset[TLSA], validity: int, now: int) -> History:
-    """The history of `owner` after `chain` is published beside what is."""
+def _with(owner: Owner, chain: Records, validity: int, now: int) -> History:
+    """The history of `owner` after what the scheme has of `chain` is published beside what is."""
     past, published = owner.history, owner.published()
+    kinds = parameters(published) or {(3, 1, 1)}
+    chain = frozenset(record for record in chain if (record.usage, record.selector, record.matching_type) in kinds)
     if chain <= published:
         return past
     expire = max([0, *(rrset.expire for rrset in past.rrsets)])
@@ -67,7 +71,7 @@ def _with(owner: Owner, chain: frozenset[TLSA], validity: int, now: int) -> Hist
     return history.published(signed, published | chain, owner.ttl, now + validity, expire, now)
 
 
-def _earliest(chain: frozenset[TLSA], past: History, caches: Policy, now: int) -> int:
+def _earliest(chain: Records, past: History, caches: Policy, now: int) -> int:
     """When no cache can hold an RRset without `chain`, if all name servers answer without it from now on."""
     latest = now
     for rrset in past.rrsets:

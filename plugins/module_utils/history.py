@@ -236,9 +236,12 @@ def _after(rrset: RRset, said: Mapping[str, Answer], policy: Policy, now: int) -
 
 
 def pruned(history: History, policy: Policy, now: int) -> History:
-    """Without what no cache can hold any more, not even a stale one, and without the servers that nobody asks any more."""
-    rrsets = tuple(rrset for rrset in history.rrsets
-                   if rrset.replaced is None or now <= cached_until(rrset, history.servers, policy) + policy.lead)
+    """Without what no cache can hold any more, not even a stale one, and without the servers that nobody asks any more.
+
+    A server that was removed may be named again, with what is on its disk.
+    """
+    back = tuple(replace(server, removed=None) for server in history.servers)
+    rrsets = tuple(rrset for rrset in history.rrsets if rrset.replaced is None or now <= cached_until(rrset, back, policy) + policy.lead)
     settled = all(rrset.replaced is None for rrset in rrsets)
     return History(tuple(server for server in history.servers
                          if server.removed is None or now <= server.removed + policy.ns_ttl or not settled), rrsets)

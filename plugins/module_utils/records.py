@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -19,13 +20,14 @@ from . import clock, history, reach, signing
 from .errors import DaneError, printable
 from .exposure import Exposure, exposure
 from .files import lock, make_directory, read_file, write_file
-from .history import History, Policy
+from .history import LOST, History, Policy
 from .rollover import Backend, Chain, Key, Owner, Plan, Presented, RRset, Rules, bound, plan
-from .tlsa import TLSA, spki_record
+from .tlsa import TLSA
 
 SCHEMA = 2
 Json = dict[str, Any]
 Served = Mapping[str, tuple[history.Records, int]]  # by owner, the records and the TTL in the signed zone
+NO_SHAPE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading something else than was expected raises
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -82,7 +84,7 @@ def read(path: str, host: str) -> Json:
     try:
         record: Json = json.loads(text)
         schema, owner = record["schema"], record["host"]
-    except (ValueError, KeyError, TypeError) as error:
+    except NO_SHAPE as error:
         raise _damaged(path, error) from error
     if schema != SCHEMA:
         raise DaneError(f"{path} has schema {printable(repr(schema), 40)}, and this version reads {SCHEMA}; update the collection where that is more,"
@@ -98,13 +100,15 @@ def read(path: str, host: str) -> Json:
         for report in record["reports"].values():
             for certificate in report["certificates"].values():
                 _keys_of(certificate, {}, record["compromised"], ())
+                int(certificate["since"])
                 for chain in (*_chains_of(certificate), Chain(certificate["live"], certificate.get("fingerprint", ""))):
                     if chain.spki:
                         chain.records()
         _clock_of(record)
+        _texts(record["compromised"])
         if not isinstance(record["generation"], int) or not all(isinstance(one, dict) for one in record["asked"].values()):
             raise ValueError("a part is not in its shape")
-    except (ValueError, KeyError, TypeError, AttributeError, DaneError) as error:
+    except (*NO_SHAPE, DaneError) as error:
         raise _damaged(path, error) from error
     return record
 
@@ -118,21 +122,42 @@ def _damaged(path: str, error: Exception) -> DaneError:
 
 def _clock_of(record: Json) -> clock.Clock | None:
     kept = record["clock"]
-    return None if kept is None else clock.Clock(float(kept["time"]), clock.Reading(**kept["reading"]), float(kept["latest"]))
+    if kept is None:
+        return None
+    shown = kept["reading"]
+    return clock.Clock(_finite(kept["time"]), clock.Reading(_finite(shown["wall"]), _finite(shown["boot"]), str(shown["boot_id"])), _finite(kept["latest"]))
+
+
+def _finite(number: Any) -> float:
+    return int(number) + float(number) % 1     # int() refuses what is no number of seconds
+
+
+def _moment(kept: Json, name: str) -> int | None:
+    return None if kept[name] is None else int(kept[name])
+
+
+def _texts(kept: Iterable[Any]) -> tuple[str, ...]:
+    found = tuple(kept)
+    if not all(isinstance(one, str) for one in found):
+        raise ValueError("what is not a text is where a text belongs")
+    return found
+
+
+def _servers_of(zone: Json) -> tuple[history.Server, ...]:
+    return tuple(history.Server(str(one["address"]), _moment(one, "answered"), _moment(one, "removed"), bool(one.get("unlistable")))
+                 for one in zone["servers"])
 
 
 def _history_of(zone: Json, entry: Json) -> History:
     """The history of one owner; the servers are those of the zone."""
-    return History(
-        tuple(history.Server(**server) for server in zone["servers"]),
-        tuple(_rrset_of(one) for one in entry["rrsets"]))
+    return History(_servers_of(zone), tuple(_rrset_of(one) for one in entry["rrsets"]))
 
 
 def _rrset_of(one: Json) -> history.RRset:
     return history.RRset(frozenset(TLSA.parse(text, "the record") for text in one["records"]), int(one["ttl"]), int(one["signed_until"]),
-                         int(one["expire"]), one["replaced"] if one["replaced"] is None else int(one["replaced"]),
-                         {address: history.Seen(**seen) for address, seen in one["seen"].items()},
-                         None if one.get("first") is None else int(one["first"]))  # one of an older version has it not
+                         int(one["expire"]), _moment(one, "replaced"),
+                         {address: history.Seen(*(_moment(seen, name) for name in ("served", "missing", "gone"))) for address, seen in one["seen"].items()},
+                         _moment(one, "first") if "first" in one else None)  # of an older version it has none
 
 
 def _rrset_json(rrset: history.RRset) -> Json:
@@ -142,7 +167,7 @@ def _rrset_json(rrset: history.RRset) -> Json:
 
 
 def _name_of(entry: Json) -> reach.Name:
-    return reach.Name({host: tuple(addresses) for host, addresses in entry["hosts"].items()}, int(entry["ttl"]),
+    return reach.Name({host: _texts(addresses) for host, addresses in entry["hosts"].items()}, int(entry["ttl"]),
                       {address: _rrset_of(one) for address, one in entry["left"].items()},
                       {host: tuple(Chain(_hex(spki, host), _hex(fingerprint, host) if fingerprint else "") for spki, fingerprint in chains)
                        for host, chains in entry["others"].items()})
@@ -241,6 +266,16 @@ def _hex(text: Any, host: str) -> str:
     return text
 
 
+@contextmanager
+def _report_of(host: Any) -> Iterator[None]:
+    """What a host says is read; DaneError where it is no report."""
+    try:
+        yield
+    except NO_SHAPE as error:
+        raise DaneError(f"the report of {printable(ascii(host), 80)} is not in its shape ({type(error).__name__} {printable(error, 80)}); run it again, and"
+                        " with --limit without that host if it stays so") from error
+
+
 def _remembered(report: Json, before: Json, held: frozenset[str]) -> Json:
     """The part of a host's report that is remembered: keys, certificates and what is live; hostile values are errors.
 
@@ -304,14 +339,18 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     seconds for which the primary signs, `trouble` why nothing may change, if so, `served` what it has signed last, by zone.  An owner that the model no
     longer has keeps its records until it is to be forgotten.
     """
-    said = {report["host"]: report for report in reports}
+    with _report_of("a host"):
+        said = {str(report["host"]): report for report in reports}
     held = frozenset(text for zone in record["zones"].values() for entry in zone["owners"].values() for rrset in entry["rrsets"]
                      for text in rrset["records"])
-    remembered = {**record["reports"], **{host: _remembered(report, record["reports"].get(host, {"certificates": {}})["certificates"], held)
-                                          for host, report in said.items()}}
+    remembered = {**record["reports"]}
+    for host, report in said.items():
+        with _report_of(host):
+            remembered[host] = _remembered(report, record["reports"].get(host, {"certificates": {}})["certificates"], held)
     compromised = sorted({*record["compromised"], *(_hex(digest, "the operator") for digest in order.compromised)})
     _remember_lost(record, remembered, said, compromised)
-    asked = {host: {name: key for name, key in names.items() if _live(remembered, host, name) in ("", key)} for host, names in record["asked"].items()}
+    asked = {host: {name: key or _live(remembered, host, name) for name, key in names.items() if not key or _live(remembered, host, name) in ("", key)}
+             for host, names in record["asked"].items()}
     for host, name in order.roll:
         asked.setdefault(host, {})[name] = _live(remembered, host, name)
     wishes = frozenset((host, name) for host, names in asked.items() for name in names)
@@ -336,8 +375,9 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
         notes += said_of
     behind = {owner.name: names.get(_name(owner.name), reach.Name()) for owner in asked_for}
     asked_for = [replace(owner, unused=reach.unused(behind[owner.name], compromised), leaving=reach.leaving(behind[owner.name])) for owner in asked_for]
-    made = plan(asked_for, backends, rules, now, wishes, order.revoke_now)
-    rrsets = dict(made.rrsets)
+    former = [Owner(owner, zone["tlsa_ttl"], one) for zone in zones for owner, one in past[zone["name"]].items() if owner not in wanted]
+    made = plan(asked_for, backends, rules, now, wishes, order.revoke_now, former)
+    rrsets, troubles = dict(made.rrsets), {owner.name: owner.trouble for owner in asked_for}
     entries: Json = {}
     for zone in zones:
         after: dict[str, History] = {}
@@ -347,7 +387,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
                 rrsets[owner] = RRset(frozenset(), "removed, as the operator wants") if owner in order.forget else RRset(
                     current.records, f"kept although the model no longer has it; -e dane_forget={owner} removes it once no server presents it")
             records = rrsets[owner].records if owner in rrsets else frozenset()
-            after[owner] = _publish(one, records, zone, owner in wanted, validity, now)
+            after[owner] = _publish(one, records, zone, owner in wanted and not troubles.get(owner), validity, now)
         mine = {entry["name"]: names[entry["name"]] for entry in zone.get("names", ())}
         entries[zone["name"]] = _entry(after, mine, servers[zone["name"]])
     new = {**record, "zones": {**record["zones"], **entries}, "reports": remembered, "compromised": compromised,
@@ -414,7 +454,8 @@ def _remember_lost(record: Json, remembered: Json, said: Iterable[str], compromi
             now: Json | None = remembered[host]["certificates"].get(name)
             there = {key["spki"] for key in now["keys"]} if now else set()
             lost = [key for key in before["keys"] if key["spki"] in compromised and key["spki"] not in there
-                    and spki_record(key["spki"]).presentation() in texts]
+                    and any(one.presentation() in texts for chain in (Chain(key["spki"]), *_chains_of(before)) if chain.spki == key["spki"]
+                            for one in chain.records())]
             if now and lost:
                 now["keys"] = sorted([*now["keys"], *lost], key=lambda key: (key["created"], key["spki"]))
 
@@ -435,7 +476,7 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     entry: Json | None = record["zones"].get(zone["name"])
     known = entry or {"servers": [], "owners": {}}
     past = {owner: _history_of(known, one) for owner, one in known["owners"].items()}
-    servers = tuple(history.Server(**server) for server in known["servers"])
+    servers = _servers_of(known)
     # what is signed, and then served, is written down before; other TLSA records are the operator's own
     ours = {*past, *(wanted["owner"] for wanted in zone["tlsa_owners"])}
     served = {owner: one for owner, one in served.items() if owner in ours}
@@ -455,15 +496,16 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     return {owner: history.pruned(one, policy, now) if seen else one for owner, one in told.items()}, servers
 
 
-def _publish(past: History, records: frozenset[TLSA], zone: Json, in_model: bool, validity: int, now: int) -> History:
-    """`past` and from now on the RRset `records`; unchanged where that is published already."""
+def _publish(past: History, records: frozenset[TLSA], zone: Json, new_ttl: bool, validity: int, now: int) -> History:
+    """`past` and from now on the RRset `records`; unchanged where that is published already, but for its TTL where that may be a new one."""
     current = past.current()
-    if (current.records if current else frozenset()) == records and (not current or not in_model or current.ttl == zone["tlsa_ttl"]):
+    if (current.records if current else frozenset()) == records and (not current or not new_ttl or current.ttl == zone["tlsa_ttl"]):
         return past
     # what is replaced may have been signed a moment ago
     signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity)) if one is current else one
                                         for one in past.rrsets))
-    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now, first=not current)
+    first = not current and all(rrset.first is not None or rrset.records == LOST for rrset in past.rrsets)  # or there were records before
+    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now, first)
 
 
 def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str], now: int) -> list[Backend]:
@@ -472,7 +514,11 @@ def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromi
     for owner, backends in wanted.items():
         for entry in backends:
             answers.setdefault((entry["host"], entry["certificate"]), []).append((owner, entry["service"], entry["port"]))
-    return [_backend(host, name, where, remembered, said.get(host), compromised, now) for (host, name), where in sorted(answers.items())]
+    found = []
+    for (host, name), where in sorted(answers.items()):
+        with _report_of(host):
+            found.append(_backend(host, name, where, remembered, said.get(host), compromised, now))
+    return found
 
 
 def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], remembered: Json, report: Json | None, compromised: Sequence[str],
@@ -488,7 +534,8 @@ def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], rememb
     issued = {key["spki"]: _hex(key["certificate"]["fingerprint"], host) for key in told["keys"] if key["certificate"]}
     outdated = {key["spki"] for key in told["keys"] if key["algorithm"] != told["algorithm"]}
     presented = tuple(
-        Presented(owner, f"{seen['address']} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "", seen["error"],
+        Presented(owner, f"{printable(str(seen['address']), 50)} port {seen['port']}", _hex(seen["spki"], host) if seen["spki"] else "",
+                  printable(str(seen["error"]), 200),
                   _hex(seen["fingerprint"], host) if seen["fingerprint"] else "")
         for owner, service, port in where for seen in told["endpoints"] if (seen["service"], seen["port"]) == (service, port))
     one = Backend(host, name, owners, True, _keys_of(known, issued, compromised, outdated), known["live"], known["since"],

@@ -253,8 +253,10 @@ class Plan:
 
 
 def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now: int, asked: frozenset[tuple[str, str]] = frozenset(),
-         revoke_now: bool = False) -> Plan:
+         revoke_now: bool = False, former: Sequence[Owner] = ()) -> Plan:
     """What shall be published, and the one step that each certificate of each host may take.
+
+    former: owners that the model has no more, or that are to be forgotten; what caches may hold of them counts, and nothing of them is planned.
 
     asked: the (host, certificate) whose key the operator wants rolled.  revoke_now: where the current key is compromised and
     no clean one is eligible, or, where no such key has a record, where a certificate ends before the next one may go live, the operator rather
@@ -270,8 +272,8 @@ def plan(owners: Sequence[Owner], backends: Sequence[Backend], rules: Rules, now
     urgent = [one for one in backends if not one.burnt().isdisjoint(published)]
     for one in backends:
         place, mine = (one.host, one.certificate), [owner for owner in owners if owner.name in one.owners]
-        step = _step(one, mine, rrsets, strangers, rules, now, place in asked, revoke_now and (one in urgent or not urgent),
-                     joins[place])
+        step = _step(one, mine, [*mine, *_reached(one, owners, former)], [*owners, *former], rrsets, strangers, rules, now, place in asked,
+                     revoke_now and (one in urgent or not urgent), joins[place])
         steps[place] = replace(step, deadline=one.expires) if _due(one, mine, rules) else step
     return Plan(rrsets, steps, tuple(name for name, found in joins.items() if found and not found.is_open(now)))
 
@@ -302,20 +304,26 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     known = frozenset(record for one in backends for record in one.records())
     unsure = any(one.unsure() for one in backends)
     # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
-    others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in owner.leaving)
+    unsure = unsure or any(rrset.records == LOST for rrset in owner.history.rrsets)
+    stays = owner.leaving | _presented(backends)
+    others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in stays)
     bound_to = any(not kind[1] for kind in kinds)
-    union = others | frozenset(record for one in backends for record in _wanted(owner, one, backends, bound_to, rules, now))
+    added = [one for one in backends if published and bound_to and one.live and one.chain().records().isdisjoint(published)]
+    unfit = {(one.host, one.certificate): texts for one in added if (texts := _not_bound(owner, one, rules))}
+    unchanged = (*unchanged, *(text for texts in unfit.values() for text in texts))
+    union = others | frozenset(record for one in backends for record in (
+        one.records() & published if (one.host, one.certificate) in unfit else _wanted(owner, one, backends, bound_to, rules, now)))
     wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
-    wrong = [text for one in backends if one.heard for text in _mismatch(owner, one, wanted)]
-    if wrong and _is_new(owner, rules, now):
-        return RRset(frozenset(), "withdrawn: not every endpoint matches, and the first publication is less than one hold ago", tuple(wrong))
-    held = [text for one in backends for text in (*([] if published else _not_ready(owner, one, rules)), *_mismatch(owner, one, wanted))]
-    if held:
-        return RRset(published, "kept as it is published: not every backend is known to match" if published else
-                     "not published yet: not every endpoint is known to match", (*held, *unchanged))
+    # nothing that is presented loses its record, so an endpoint that does not match did not before, and is no worse off by another record
+    wrong = tuple(text for one in backends if one.heard for text in _mismatch(owner, one, wanted))
+    held = tuple(text for one in backends for text in _not_ready(owner, one, rules)) if not published else ()
+    if not published and (held or wrong):
+        return RRset(published, "not published yet: not every endpoint is known to match", (*held, *wrong))
     if not published:
         return RRset(wanted, f"first publication: every endpoint presents a {noun} that a record stands for")
-    silent = tuple(dict.fromkeys((*(text for one in backends for text in _not_seen(owner, one, backends, bound_to, rules, now)), *unchanged)))
+    if wrong and _is_new(owner, rules, now):
+        return RRset(frozenset(), "withdrawn: not every endpoint matches, and the first publication is less than one hold ago", wrong)
+    silent = tuple(dict.fromkeys((*(text for one in backends for text in _not_seen(owner, one, backends, bound_to, rules, now)), *wrong, *unchanged)))
     if parameters(wanted) - parameters(published):
         return RRset(wanted, "the scheme changes: the records of the new one are added for all that is presented", silent)
     if parameters(published) - parameters(wanted):
@@ -338,7 +346,8 @@ def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     wanted, have = SCHEMES[rules.scheme], parameters(owner.published())
     if have <= {wanted}:
         return {wanted}, ()
-    held = [text for one in backends for text in one.unsure()]
+    live = frozenset(record for one in backends if one.live for record in one.chain().records())
+    held = [text for one in backends for text in (*one.unsure(), *_mismatch(owner, one, owner.published() | live))]
     if owner.leaving:
         held.append("a host that has left the name may still be reached by it")
     if wanted not in have:
@@ -353,8 +362,11 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
     published, current = owner.published(), backend.current()
     kept = backend.records() & published
     live = backend.chain().records() if backend.live else frozenset()
-    if not backend.heard or current is None:
-        return kept | live | (_joining(backend, kept, bound) if backend.heard and not backend.live else frozenset())
+    if backend.heard and not backend.live:
+        clean = kept - backend.burnt()
+        return clean | kept & _presented(backends) | _joining(backend, clean, bound)
+    if current is None or not backend.heard:
+        return kept | live
     following = frozenset(record for chain in backend.following(bound) for record in chain.records())
     return (kept - _retired(owner, backend, backends, bound, rules, now)) | live | following
 
@@ -365,7 +377,7 @@ def _retired(owner: Owner, backend: Backend, backends: Sequence[Backend], bound:
     An endpoint that was not seen may present any of its keys.  A key that others may have goes all the same, once what was seen to work presents
     another; `sure` is for what would go if all had been seen.
     """
-    presented = frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
+    presented = _presented(backends)
     if backend.unsure() and not sure:
         return backend.burnt() - presented if backend.proven else frozenset()
     current = backend.current()
@@ -376,6 +388,11 @@ def _retired(owner: Owner, backend: Backend, backends: Sequence[Backend], bound:
         now >= backend.since + stays if current and key.created < current.created else bound)}
     certificates = {certificate_record(chain.fingerprint) for chain in backend.known if now >= backend.deployed + stays or chain.spki in burnt}
     return frozenset(keys | certificates) - presented
+
+
+def _presented(backends: Iterable[Backend]) -> Records:
+    """All associations that some endpoint satisfies."""
+    return frozenset(record for one in backends for seen in one.presented if seen.spki for record in seen.chain().records())
 
 
 def _not_seen(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: bool, rules: Rules, now: int) -> list[str]:
@@ -429,10 +446,7 @@ def _not_bound(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
 
 
 def _mismatch(owner: Owner, backend: Backend, wanted: Records) -> list[str]:
-    """What `backend` presents for `owner`, or did when it was last heard, and the RRset `wanted` does not match.
-
-    An endpoint without TLS, or of a host that is off, cannot be made worse by another record.
-    """
+    """What `backend` presents for `owner`, and the RRset `wanted` does not match."""
     return [f"{backend.host}: {seen.endpoint} presents the {_leaf(seen, (3, 1, 1) not in parameters(wanted) or spki_record(seen.spki) in wanted)}, "
             "which no record stands for"
             for seen in backend.presented if seen.owner == owner.name and seen.spki and not matches(wanted, seen.chain().records())]
@@ -463,12 +477,17 @@ def _due(backend: Backend, owners: Iterable[Owner], rules: Rules) -> bool:
     return backend.due and _is_bound(backend, owners, rules)
 
 
-def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], strangers: Records, rules: Rules, now: int, asked: bool,
-          revoke_now: bool, joins: Opening | None) -> Step:
-    """The step of one certificate of one host; `joins` is when it may first be presented beside another one, if it is to be."""
+def _step(backend: Backend, owners: Sequence[Owner], reached: Sequence[Owner], everything: Sequence[Owner], rrsets: dict[str, RRset],
+          strangers: Records, rules: Rules, now: int, asked: bool, revoke_now: bool, joins: Opening | None) -> Step:
+    """The step of one certificate of one host; `joins` is when it may first be presented beside another one, if it is to be.
+
+    owners: those that it answers for.  reached: by all of these clients may reach it.  everything: also those of others.
+    """
     current, later = backend.current(), backend.later()
     if not backend.heard:
         return Step("wait", "the host has not reported in this run, and nothing of it changes")
+    if joins and backend.keys and not backend.clean():
+        return Step("make key", "it joins another certificate of its host, and others may have all of its keys", backend.keys[-1].spki)
     if joins and not joins.is_open(now):
         return Step("wait", "it joins another certificate of its host, and caches may hold records that it does not match",
                     held_by=joins.waits_for, not_before=joins.time)
@@ -482,23 +501,20 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
     if trouble:
         return Step("wait", "nothing of its zone may change now", held_by=trouble)
     held = tuple(dict.fromkeys(text for owner in owners for text in rrsets[owner.name].held_by))
-    known = _known_to_caches(backend, owners, rules, now)
+    roll = _Roll(backend, reached, rules, now, _is_bound(backend, owners, rules), revoke_now)
+    known = _known_to_caches(backend, reached, rules, now)
     if known:
-        return _Roll(backend, owners, rules, now, _is_bound(backend, owners, rules), revoke_now).to(
-            known, "caches hold records of it that what is live does not match, as after a backup was restored", scheduled=False)
+        return roll.to(known, "caches hold records of it that what is live does not match, as after a backup was restored", scheduled=False)
     if any(owner.published() and not rrsets[owner.name].records for owner in owners):
         return Step("withdraw", "the first publication of its TLSA records went wrong", held_by=held)
     if any(not owner.same(rrsets[owner.name].records) for owner in owners):
         return Step("publish", "its TLSA records are to change first", held_by=held)
     if not later:
         return Step("make key", "there is no next key", backend.keys[-1].spki)
-    due = _due(backend, owners, rules)
-    if any(not owner.published() for owner in owners) and not due:
-        return Step("wait", "its TLSA records are not published yet", held_by=held)
-    following, roll = later[0], _Roll(backend, owners, rules, now, _is_bound(backend, owners, rules), revoke_now)
+    due, following = _due(backend, owners, rules), later[0]
     if current.compromised:
         return roll.to(following, "its current key is compromised", scheduled=False)
-    gone = _to_delete(backend, current, owners, strangers, rules, now)
+    gone = _to_delete(backend, current, everything, strangers, rules, now)
     if gone:
         return gone
     ordered = due and current.certificate not in ("", backend.fingerprint)
@@ -508,7 +524,7 @@ def _step(backend: Backend, owners: Sequence[Owner], rrsets: dict[str, RRset], s
         return roll.to(following, "the operator asks for another key")
     if current.outdated:
         return roll.to(following, "its key is of an algorithm that is not wanted any more")
-    aged = rules.key_lifetime is not None and now >= backend.since + rules.key_lifetime
+    aged = rules.key_lifetime is not None and now >= backend.since + rules.key_lifetime and any(owner.published() for owner in owners)
     if rules.certificates():
         if not due:
             return _rest("its certificate is in its time", backend.expires - backend.lifetime // 3, owners, held, rules)
@@ -531,8 +547,19 @@ def _known_to_caches(backend: Backend, owners: Sequence[Owner], rules: Rules, no
     return next((key for key in backend.later() if safe(Chain(key.spki, key.certificate))), None)
 
 
+def _reached(backend: Backend, owners: Iterable[Owner], former: Iterable[Owner]) -> list[Owner]:
+    """The owners that it does not answer for any more by the model, and by which clients may reach it all the same."""
+    if not backend.live:
+        return []
+    mine, live = backend.records(), backend.chain().records()
+    return [*(owner for owner in owners if owner.name not in backend.owners and not owner.leaving.isdisjoint(mine)),
+            *(owner for owner in former if any(not rrset.records.isdisjoint(mine) and matches(rrset.records, live) for rrset in owner.history.rrsets))]
+
+
 def _rest(reason: str, until: int | None, owners: Sequence[Owner], held: tuple[str, ...], rules: Rules) -> Step:
-    """Nothing is to be done, but for what is left of a change of scheme."""
+    """Nothing is to be done, but for a first publication that is held back, and what is left of a change of scheme."""
+    if any(not owner.published() for owner in owners):
+        return Step("wait", "its TLSA records are not published yet", held_by=held)
     changing = [owner for owner in owners if parameters(owner.published()) != {SCHEMES[rules.scheme]}]
     if not changing:
         return Step("rest", reason, held_by=held, not_before=until)

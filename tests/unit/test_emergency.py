@@ -16,10 +16,11 @@ from ansible_collections.selfhost.dane.plugins.module_utils import clock, histor
 from ansible_collections.selfhost.dane.plugins.module_utils.exposure import Exposure, exposure
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History, hold
 from ansible_collections.selfhost.dane.plugins.module_utils.records import Observation, Order
-from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Key, Owner, Rules
-from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Chain, Key, Owner, Rules
+from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import certificate_record, spki_record
 
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
+F, G = ("1" * 64, "2" * 64)                     # certificates
 NOW = 1795958100
 SLICES = [{"host": "vps.example", "certificates": [{"name": "g"}, {"name": "h"}], "primary_zones": [{"name": "example"}]},
           {"host": "mx2.example", "certificates": [{"name": "g"}], "primary_zones": []}]
@@ -170,6 +171,22 @@ def test_of_many_machines_behind_one_address_the_signatures_are_the_end_at_the_e
     past = history.named(one.history, None, NS[1:], 1200)
     found, end = exposure(backend(A), [replace(one, history=past)], P, VALIDITY, 1300), VALIDITY + P.skew + HOLD
     assert found and found.earliest == found.latest == end
+
+
+def test_where_records_stand_for_certificates_they_are_what_counts() -> None:
+    def certificates(*fingerprints: str, before: tuple[str, ...] = ()) -> Owner:
+        past = history.named(History(), NS, (), 0)
+        for at, some in ((0, before), (1000, fingerprints)):
+            past = history.published(past, frozenset(map(certificate_record, some)), TTL, VALIDITY, EXPIRE, at) if some else past
+        return Owner("_25._tcp.g.", TTL, past)
+
+    keys = (Key(A, 10, F, True), Key(B, 11, G))
+    one = replace(backend(A), keys=keys, fingerprint=F, known=(Chain(A, F), Chain(B, G)))
+    assert exposure(one, [certificates(F, G)], P, VALIDITY, 9000) == Exposure(9000, 9000, HOLD, VALIDITY + P.skew), "the next certificate has its record"
+    new = exposure(one, [certificates(F)], P, VALIDITY, 2000)
+    assert new == Exposure(2000 + P.fall_back + HOLD, 2000 + VALIDITY + P.skew + HOLD, HOLD, VALIDITY + P.skew)
+    unissued = replace(one, keys=(keys[0], Key(B, 11)), known=one.known[:1])
+    assert exposure(unissued, [certificates(F)], P, VALIDITY, 2000) == new, "and one that is yet to be ordered has none"
 
 
 @pytest.mark.parametrize("burnt", [(), (B,)])

@@ -155,6 +155,19 @@ def test_the_latest_signature_and_the_largest_expire_stay() -> None:
     assert published(history, OLD, TTL, SIGNED + 9, EXPIRE, 6).rrsets[0].signed_until == SIGNED + 9
 
 
+def test_a_server_that_is_named_again_may_have_what_it_had() -> None:
+    """It was taken out as it was dead, and comes back with its disk."""
+    history = published(named(published(History(), OLD, TTL, SIGNED, EXPIRE, 0), [ONE, TWO], (), 0), NEW, TTL, SIGNED, EXPIRE, 10)
+    history = named(history, [ONE], (), 10)
+    for now in (10, 10 + P.fall_back):
+        history = observed(history, [Answer(ONE, NEW, TTL, SIGNED, EXPIRE)], P, now)
+    end = SIGNED + P.skew + hold(TTL, P)
+    assert opening(frozenset({B}), history, P).time == max(10 + P.fall_back, 10 + P.ns_ttl) + hold(TTL, P) + P.lead, "for as long as it is out nobody asks it"
+    kept = pruned(history, P, end + P.lead)
+    assert opening(frozenset({B}), named(kept, [ONE, TWO], (), end), P).time == end + P.lead
+    assert len(pruned(history, P, end + P.lead + 1).rrsets) == 1
+
+
 def test_what_is_still_published_has_no_end() -> None:
     history = start(ONE)
     with pytest.raises(ValueError, match="still publishes"):

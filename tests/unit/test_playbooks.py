@@ -161,6 +161,14 @@ def test_a_host_learns_which_of_its_keys_are_published_and_where_nobody_knows(wo
     assert world.calls("tls_certificates", MX2)[-1]["arguments"]["published"] == {OTHER: None}
 
 
+def test_a_host_speaks_for_itself_alone(world: World) -> None:
+    world.look()
+    world.say("tls_certificates", MX2, looks=[report(host=VPS, certificate=CERTIFICATE, live=C, keys=(C, B))], steps=[])
+    world.play("renew")
+    told = {one["host"]: one["certificates"][0]["live"]["spki"] for one in world.plans()[0]["arguments"]["reports"]}
+    assert told == {VPS: A, MX2: C}
+
+
 def failed(again: int = 3600) -> dict[str, Any]:
     """The report of a host that tried to order for another key, and does so again after so many seconds."""
     told = report()

@@ -115,6 +115,14 @@ def test_only_a_first_publication_counts_as_one(tmp_path: Path) -> None:
     assert step(update(path, [wrong], now=60, signed=served(A, B))).kind != "withdraw"
 
 
+def test_what_name_servers_still_give_was_published_before(tmp_path: Path) -> None:
+    """The primary has lost its record and its signed zone; the secondaries have not."""
+    path = tmp_path / "record.json"
+    rrsets = update(path, [report()], now=50, answered=(A, B, C)).after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
+    assert [one["first"] for one in rrsets if one["replaced"] is None] == [None]
+    assert step(update(path, [report(presents=D)], now=60, answered=(A, B, C))).kind != "withdraw"
+
+
 def test_a_first_publication_that_went_wrong_is_withdrawn_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()], now=50)
@@ -125,6 +133,51 @@ def test_a_first_publication_that_went_wrong_is_withdrawn_and_comes_back(tmp_pat
     back = update(path, [report()], now=80, answered=())
     assert published(back) == ([f"3 1 1 {A}", f"3 1 1 {B}"], 100) and step(back).kind == "publish"
     assert published(update(path, [report(presents=D)], now=90, answered=(A, B))) is None
+
+
+def test_the_certificate_of_a_stolen_key_that_its_host_has_no_more_leaves_at_once(tmp_path: Path) -> None:
+    path, rules = tmp_path / "record.json", replace(RULES, scheme="3 0 1", retire_after=86400, order=7)
+    old = report(live_certificate=C, bound=True)
+    old["certificates"][0]["live"].update(not_before=0, not_after=10**6)
+    update(path, [old], rules=rules)
+    new = report(keys=("1" * 64, "2" * 64), live="1" * 64, live_certificate=D, bound=True, since=600, deployed=600)
+    new["certificates"][0]["live"].update(not_before=0, not_after=10**6)
+    burnt = update(path, [new], order=Order(compromised=frozenset({A, B})), now=600, answered=(), certificates=(C,), rules=rules)
+    assert published(burnt)[0] == [f"3 0 1 {D}"]
+    path.unlink()
+    update(path, [old], rules=rules)
+    assert published(update(path, [new], now=600, answered=(), certificates=(C,), rules=rules))[0] == [f"3 0 1 {C}", f"3 0 1 {D}"], "a clean one has its time"
+
+
+def test_the_ttl_stays_while_nothing_of_the_zone_may_change(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    longer = [{**ZONES[0], "tlsa_ttl": 1000}]
+    bogus = {"pyon.example": Observation(NS, trouble="the zone is bogus")}
+    done = records.update(str(path), "vps", longer, [report()], bogus, NOTHING, RULES, VALIDITY, clock.Reading(9, 9, "a"), 9, True)
+    assert published(done)[1] == 100
+    assert published(update(path, [report()], longer, now=9))[1] == 1000
+
+
+def test_what_caches_hold_of_a_forgotten_owner_holds_a_roll_back(tmp_path: Path) -> None:
+    """Of one that is forgotten in this run, and of one that the model has no more."""
+    path, web = tmp_path / "record.json", "_443._tcp.w.pyon.example."
+    both = [{**ZONES[0], "tlsa_owners": [*ZONES[0]["tlsa_owners"], {**ZONES[0]["tlsa_owners"][0], "owner": web}]}]
+    update(path, [report(keys=(A, B))], both)
+    record = json.loads(path.read_text())
+    older = next(one for one in record["zones"]["pyon.example"]["owners"][web]["rrsets"] if one["replaced"] is None)
+    older["records"] = [f"3 1 1 {A}"]          # as where its change was held back
+    path.write_text(json.dumps(record))
+    for zones, order in ((ZONES, NOTHING), (both, Order(forget=frozenset({web}))), (ZONES, Order(forget=frozenset({web})))):
+        waits = step(update(path, [report()], zones, order, now=9000, answered=(A, B), write=False))
+        assert waits.kind == "wait" and any("3 1 1 aaaaaaaa.." in text for text in waits.held_by), waits
+
+
+def test_a_wish_outlives_the_time_in_which_the_live_key_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert update(path, [], order=Order(roll=frozenset({("vps", "g")}))).after["asked"] == {"vps": {"g": ""}}
+    assert update(path, [report()]).after["asked"] == {"vps": {"g": A}}
+    assert update(path, [report(live=B)]).after["asked"] == {}
 
 
 def test_an_owner_that_left_the_model_stays_until_it_is_forgotten(tmp_path: Path) -> None:
@@ -310,6 +363,50 @@ def test_a_bad_record_is_named_and_left_alone(tmp_path: Path, text: bytes, said:
     with pytest.raises(DaneError, match=said):
         update(path, [report()])
     assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("damage", [
+    {"compromised": [[]]}, {"zones/pyon.example/servers/0/answered": "x"}, {"zones/pyon.example/servers/0/removed": []},
+    {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/0/replaced": None, "drop": True},
+    {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/1/seen/198.51.100.1/served": "x"},
+    {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/0/expire": float("inf")},
+    {"clock/reading/wall": "x"}, {"clock/time": float("inf")}, {"reports/vps/certificates/g/since": None}])
+def test_a_record_with_one_part_of_another_shape_is_named(tmp_path: Path, damage: dict[str, Any]) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    record = update(path, [report()], now=50, answered=(A, B)).after
+    place, value = next(iter(damage.items()))
+    *way, last = place.split("/")
+    part: Any = record
+    for name in way:
+        part = part[int(name) if isinstance(part, list) else name]
+    part[last] = value
+    if "drop" in damage:
+        del part[last]
+    elif isinstance(part, list):
+        part[int(last)] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(DaneError, match="is cut or damaged"):
+        update(path, [])
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda one: one["certificates"][0].pop("keys"), lambda one: one["certificates"][0]["keys"].append(5), lambda one: one.update(timers=[]),
+    lambda one: one["certificates"][0]["live"].update(since="x"), lambda one: one["certificates"][0]["live"].update(not_after=float("inf")),
+    lambda one: one["certificates"][0]["endpoints"][0].pop("port"), lambda one: one.update(certificates=None)])
+def test_a_report_of_another_shape_names_its_host(tmp_path: Path, spoil: Any) -> None:
+    one = report()
+    spoil(one)
+    with pytest.raises(DaneError, match="the report of 'vps' is not in its shape"):
+        update(tmp_path / "record.json", [one])
+    assert not (tmp_path / "record.json").exists()
+
+
+def test_what_an_endpoint_says_is_made_fit_for_a_terminal(tmp_path: Path) -> None:
+    one = report(presents=D)
+    one["certificates"][0]["endpoints"].append({**one["certificates"][0]["endpoints"][0], "address": "\x1b[31m10.0.0.1", "spki": "", "error": "\x1b[2Jok"})
+    held = update(tmp_path / "record.json", [one]).plan.rrsets[OWNER].held_by
+    assert len(held) == 2 and not any("\x1b" in text for text in held)
 
 
 def test_a_report_with_something_else_than_a_digest_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ P = Policy(lead=1000, session=20, floor=10, hops=2, margin=5, fall_back=100, ns_
 RULES = Rules(P, key_lifetime=10000)
 TTL, EXPIRE, SIGNED = 30, 400, 10**6
 HOLD = 75                                      # hold(TTL, P)
+DUE = 20000                                    # long after the lifetime of a key that is live since 0
 MAIL, WEB = "_25._tcp.g.", "_443._tcp.g."
 NS = "198.51.100.1"
 VPS = ("vps", "g")
@@ -203,11 +204,43 @@ def test_a_spare_key_that_is_published_stays_so() -> None:
     assert planned(owner(A, B, C), backend(A, B, C))[0].records == rrset(A, B, C)
 
 
-def test_a_mismatch_freezes_the_rrset_and_is_named() -> None:
+def test_an_endpoint_that_no_record_stands_for_is_named_and_holds_nothing_back() -> None:
     held = f"vps: 198.51.100.10 port 25 presents the key {D[:16]}..., which no record stands for"
-    found, step = planned(owner(A, B), backend(A, B, C, live=B, presented=(seen(D),)))
-    assert found == RRset(rrset(A, B), "kept as it is published: not every backend is known to match", (held,))
-    assert step.kind == "rest"
+    found, step = planned(owner(A, B), backend(A, B, C, live=B, since=4990, presented=(seen(D),)))
+    assert found == RRset(rrset(A, B, C), "a key is added: every backend goes on to match", (held,)) and step.held_by == (held,)
+    assert planned(owner(A, B), backend(presented=(seen(D),)))[0] == RRset(rrset(A, B), "kept as it is published", (held,))
+
+
+def test_an_endpoint_that_no_record_stands_for_holds_back_no_emergency() -> None:
+    """Nor what revoke_now is to put live: it would be without a record for as long as that endpoint is not mended."""
+    other = backend(C, live=C, host="mx2", presented=(seen(C), seen(E, endpoint="v6")))
+    stolen = backend(key(A, compromised=True), key(B, compromised=True), key(D, FP))
+    found, step = planned(owner(A, B, C), stolen, other, revoke_now=True)
+    assert found.records == rrset(A, C, D) and (step.kind, found.held_by) == ("publish", step.held_by)
+    assert planned(owner(A, C, D, before=(A, B, C)), stolen, other, revoke_now=True)[1].kind == "deploy"
+    restored = backend(D, E, live=D)
+    assert rrset(D, E) <= planned(owner(A, B, C), restored, other)[0].records, "and what is presented gets its record"
+
+
+@pytest.mark.parametrize(("more", "now", "kind"), [({}, 5000, "wait"), ({"asked": True}, 5000, "order"), ({}, DUE, "order")])
+def test_a_first_publication_that_is_held_back_holds_back_no_roll(more: dict[str, bool], now: int, kind: str) -> None:
+    one = backend(A, B, owners=(MAIL, WEB), presented=(seen(A), seen(A, WEB), seen("", WEB, "v6", "refused")))
+    held = ("vps: v6 presents no certificate: refused",)
+    asked = frozenset({VPS} if more else ())
+    wait = plan([owner(A, B), owner(name=WEB)], [one], RULES, now, asked).steps[VPS]
+    assert wait.kind == "wait" and wait.held_by[-1].startswith(("vps: v6", "v6 presents no certificate"))  # a roll waits for the endpoint itself
+    apart = replace(one, presented=one.presented[:1])
+    step = plan([owner(A, B), owner(name=WEB)], [apart], RULES, now, asked).steps[VPS]
+    assert step.kind == kind and (kind != "wait" or (step.reason, step.held_by) == (
+        "its TLSA records are not published yet", ("vps has no endpoint that was looked at",)))
+    stolen = replace(one, keys=(key(A, compromised=True), key(B)))
+    assert plan([owner(B), owner(name=WEB)], [stolen], RULES, 5000).steps[VPS].kind != "wait"
+    assert held == plan([owner(A, B), owner(name=WEB)], [one], RULES, 5000).rrsets[WEB].held_by
+
+
+def test_where_nothing_is_published_no_key_is_rolled_for_its_age() -> None:
+    one = backend(A, B, presented=(seen(A), seen("", endpoint="v6", error="refused")))
+    assert planned(owner(), one, now=DUE)[1].reason == "its TLSA records are not published yet"
 
 
 def test_an_endpoint_of_another_owner_does_not_freeze_this_one() -> None:
@@ -233,8 +266,40 @@ def test_nothing_changes_while_the_zone_is_in_trouble() -> None:
 def test_a_key_waits_for_all_owners_that_share_it() -> None:
     one = backend(A, B, owners=(MAIL, WEB), presented=(seen(A), seen(A, WEB)))
     for outcome, step in ((plan([owner(A, B), owner(A, name=WEB)], [one], RULES, DUE), "publish"),
-                          (plan([owner(A, B), owner(name=WEB)], [replace(one, presented=(seen(A),))], RULES, DUE), "wait")):
+                          (plan([owner(A, B), owner(before=(A,), name=WEB)], [replace(one, presented=(seen(A),))], RULES, DUE), "wait")):
         assert outcome.steps[VPS].kind == step
+
+
+def test_what_caches_hold_of_an_owner_that_the_model_has_no_more_counts() -> None:
+    """By the model nobody answers for it; who knows its records may come all the same."""
+    one, web = backend(), owner(A, B, name=WEB)
+    assert plan([owner(A, B)], [one], RULES, DUE, former=[web]).steps[VPS].kind == "order", "the next key matches it"
+    web = owner(A, name=WEB)
+    step = plan([owner(A, B)], [one], RULES, DUE, former=[web]).steps[VPS]
+    assert (step.kind, step.held_by) == ("wait", ("the primary publishes the RRset 3 1 1 aaaaaaaa..",))
+    gone = replace(web, history=published(web.history, frozenset(), TTL, SIGNED, EXPIRE, DUE))
+    assert plan([owner(A, B)], [one], RULES, DUE, former=[gone]).steps[VPS].not_before == SIGNED + P.skew + HOLD + P.lead
+    stranger = owner(C, D, name=WEB)
+    assert plan([owner(A, B)], [one], RULES, DUE, former=[stranger]).steps[VPS].kind == "order", "another host's"
+    stale = owner(B, name=WEB)
+    assert plan([owner(A, B, C)], [backend(A, B, C)], RULES, DUE, former=[stale]).steps[VPS].kind == "order", "what is live does not match it either"
+    assert WEB not in plan([owner(A, B)], [one], RULES, DUE, former=[web]).rrsets
+
+
+def test_no_key_is_deleted_whose_record_any_owner_has() -> None:
+    one = backend(A, B, C, live=B)
+    assert planned(owner(B, C), one)[1].kind == "delete key"
+    assert plan([owner(B, C)], [one], RULES, 5000, former=[owner(A, name=WEB)]).steps[VPS].kind == "rest"
+    other = backend(D, E, host="mx2", live=D, owners=(WEB,), presented=(seen(D, WEB),))
+    assert plan([owner(B, C), owner(A, D, E, name=WEB)], [one, other], RULES, 5000).steps[VPS].kind == "rest", "of a name that the host has left"
+
+
+def test_a_host_that_has_left_a_name_and_may_still_be_reached_by_it_keeps_its_key() -> None:
+    other = backend(D, E, host="mx2", live=D, owners=(WEB,), presented=(seen(D, WEB),))
+    web = replace(owner(A, D, E, name=WEB), leaving=rrset(A))
+    step = plan([owner(A, B), web], [backend(), other], RULES, DUE).steps[VPS]
+    assert step.kind == "wait" and step.held_by[0].startswith("the primary publishes the RRset 3 1 1 aaaaaaaa..")
+    assert plan([owner(A, B), replace(web, leaving=frozenset())], [backend(), other], RULES, DUE).steps[VPS].kind == "order"
 
 
 def test_what_holds_the_records_is_said_with_the_change_of_the_ttl_too() -> None:
@@ -267,7 +332,6 @@ def test_a_host_without_a_certificate_waits_for_its_own_run() -> None:
 
 # --- order and deploy: only when no cache holds what the next key does not match ---
 
-DUE = 20000
 READY = DUE - P.lead - HOLD                    # when the last server must have been seen without the old RRset
 DEPLOY = Step("deploy", "its key has been live for its lifetime; no cache holds records that the next one does not match", B, FP)
 
@@ -501,7 +565,8 @@ def test_what_is_published_matches_what_is_presented_and_is_published_once(owner
             continue
         for host in (host for host in backends if one.name in host.owners):
             for endpoint in host.presented:
-                assert endpoint.owner != one.name or not endpoint.spki or spki_record(endpoint.spki) in records
+                assert endpoint.owner != one.name or not endpoint.spki or spki_record(endpoint.spki) in records or (
+                    one.published() and spki_record(endpoint.spki) not in one.published()), "none is made worse"
             if not host.heard:
                 assert not rrset(*(a.spki for a in host.keys)) & one.published() - records
     again = plan([after(one, outcome, 5000) for one in owners], backends, RULES, 5000, frozenset({VPS} if asked else ()), revoke_now)
@@ -586,6 +651,20 @@ def test_the_keys_of_what_joins_are_those_that_nobody_else_may_have() -> None:
     assert plan([owner(A, B)], [backend(), new], RULES, 5000).rrsets[MAIL].records == rrset(A, B, D, E)
     known = owner(A, B, D, E, before=(A, B), gone=3000)
     assert plan([known], [backend(), new], RULES, 5000).held == ()
+
+
+def test_the_stolen_keys_of_what_joins_leave_and_clean_ones_come() -> None:
+    """As where a host was lost and set up anew: its live link is gone, and of both keys that have records others may have them."""
+    stolen = [key(one, compromised=True) for one in (C, D)]
+    new = rsa(*stolen, E, live="", presented=(seen(""),))
+    assert plan([owner(A, B, C, D)], [backend(), new], RULES, 5000).rrsets[MAIL].records == rrset(A, B, E)
+    presents = replace(new, presented=(seen(D),))
+    assert plan([owner(A, B, C, D)], [backend(), presents], RULES, 5000).rrsets[MAIL].records == rrset(A, B, D, E), "but for what is presented"
+    off = replace(new, heard=False)
+    assert plan([owner(A, B, C, D)], [backend(), off], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C, D)
+    none = plan([owner(A, B, C, D)], [backend(), rsa(*stolen, live="", presented=(seen(""),))], RULES, 5000)
+    assert none.rrsets[MAIL].records == rrset(A, B)
+    assert none.steps[RSA] == Step("make key", "it joins another certificate of its host, and others may have all of its keys", D)
 
 
 def test_two_keys_of_what_joins_are_published_and_no_spare_one() -> None:
