@@ -944,7 +944,7 @@ class Use:
             known = state.unmoved
             state.unmoved = {one.label(): seen for one in self.endpoints if one.found is found and not one.right()
                              and (seen := one.seen() if one.label() in tried else known.get(one.label(), ""))}
-            if not self._missed(found, state, units):
+            if found.live and not self._missed(found, state, units):
                 state.unproven, state.working = False, []
             write_state(self.config, found.wanted.name, state)
 
@@ -1242,8 +1242,12 @@ def held_back(config: Config, founds: list[Found], joining: Iterable[str]) -> fr
     Peers may know the records of that one alone, and each of them is given either certificate.  Where records stand for
     certificates all wait for a step that names the certificate: another one that was ordered meanwhile is not known.
     """
+    def was_live(name: str) -> bool:
+        state = read_state(config, name)
+        return bool(state.since) and not (state.unproven and not state.previous)  # a run that dies has written `since` before the switch
+
     live = [found for found in founds if found.live]
-    return frozenset(new.wanted.name for new in founds if new.live is None and not read_state(config, new.wanted.name).since
+    return frozenset(new.wanted.name for new in founds if new.live is None and not was_live(new.wanted.name)
                      and (new.wanted.name not in joining or config.bound.get(new.wanted.name))
                      and any(service in old.wanted.services for old in live for service in new.wanted.services))
 

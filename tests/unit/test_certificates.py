@@ -2031,6 +2031,47 @@ def test_where_records_stand_for_certificates_one_joins_by_a_step_that_names_it(
     assert pair.report(steps=[step])["live"]["fingerprint"] == key["certificate"]["fingerprint"] == pair.shown["rsa"] and pair.orders == 4
 
 
+@pytest.mark.parametrize("bound", [False, True])
+def test_one_that_joins_and_dies_anywhere_does_not_join_without_permission(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch, bound: bool) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(x509, "load_private_key", functools.cache(x509.load_private_key))  # each of RSA is judged for long
+    both = replace(pair.config, bound={OTHER: bound})
+    pair.config = replace(both, certificates=both.certificates[:1], bound={})
+    pair.run()
+    pair.config = both
+    key = pair.report()["keys"][0]
+    step = {"certificate": OTHER, "step": "deploy", "spki": key["spki"], "fingerprint": key["certificate"]["fingerprint"]}
+    permission: dict[str, Any] = {"steps": [step]} if bound else {"joining": [OTHER]}
+    kept, shown, wrecks = tmp_path.parent / f"{tmp_path.name}.kept", pair.shown, set()
+    shutil.copytree(tmp_path, kept, symlinks=True)
+    for at in range(100):
+        shutil.rmtree(tmp_path)
+        shutil.copytree(kept, tmp_path, symlinks=True)
+        pair.now, pair.shown = START, shown
+        with monkeypatch.context() as patch:
+            seen = crash_points(pair, patch, at)
+            try:
+                pair.run(**permission)
+            except KeyboardInterrupt:
+                pass
+        live = pair.live_of(OTHER)
+        wrecks.add((live, bool(certificates.read_state(pair.config, OTHER).since)))
+        for by_timer in (True, False):
+            pair.run(by_timer=by_timer)
+            assert pair.live_of(OTHER) == pair.shown["rsa"] == live, (at, seen)
+        if not live:  # what was permitted is due by now, and another one is not known to caches
+            pair.now += 65 * DAY
+            for _run in range(2):
+                pair.run()
+                assert pair.live_of(OTHER) == "", (at, seen)
+            pair.now = START
+        assert pair.report(**permission)["live"]["fingerprint"] == pair.shown["rsa"] != "", (at, seen)
+        if len(seen) <= at:
+            break
+    fingerprint = key["certificate"]["fingerprint"]
+    assert wrecks == {("", False), ("", True), (fingerprint, True)} and at == len(seen)
+
+
 def test_what_joined_and_lost_its_link_does_not_wait_again(pair: Pair) -> None:
     pair.run()
     os.unlink(pair.config.link(OTHER))
