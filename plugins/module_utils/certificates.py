@@ -1229,7 +1229,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         for found in [] if check else founds:
             wanted_step = wanted_steps.get(found.wanted.name)
             if wanted_step and wanted_step.step == "delete_key":  # last: what is live has been proved, or is another one again
-                _delete_key(config, found, wanted_step.spki, moment, act, result)
+                _delete_key(config, found, use, wanted_step.spki, moment, act, result)
             _settle(config, found, moment)
         result.report = _report(config, founds, use.endpoints if use else [], int(time.time()) if now is None else now)
         result.after = _summary(founds, foreseen, {step.spki for step in wanted_steps.values() if check and step.step == "delete_key"})
@@ -1280,13 +1280,17 @@ def _judge_published(config: Config, published: dict[str, list[str] | None]) -> 
             raise DaneError(f"published of the certificate {name} is {printable(repr(keys))}; give a list of SHA-256 digests in hexadecimal, or null")
 
 
-def _delete_key(config: Config, found: Found, spki: str, now: int, act: Say, result: Result) -> None:
+def _delete_key(config: Config, found: Found, use: Use | None, spki: str, now: int, act: Say, result: Result) -> None:
     name = found.wanted.name
     try:
         judge_step(config, found, Step(name, "delete_key", spki), now)  # again: the run may have gone back to it
         if read_state(config, name).unproven:
             raise DaneError(f"it has not been seen that the services of {name} present what is live, so its key before may be needed;"
                             " run again with probe")
+        for one in use.endpoints if use else []:  # proved or not: a restart may not have helped, or there is no unit
+            if one.spki == spki:
+                raise DaneError(f"{one.service.name} at {one.address} port {one.service.port} presents it; have what answers there present what is"
+                                " live, then run again")
         delete_key(config, found, spki, act)
     except DaneError as error:
         result.warnings.append(f"the key {spki[:16]}... was not deleted: {error}")

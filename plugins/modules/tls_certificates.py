@@ -139,7 +139,8 @@ options:
           - V(deploy) makes that version live and looks at each endpoint, with O(probe). Where one that had TLS before does not present
             it after a restart, the version before is made live again, with its own key. A run that dies is completed by the next one,
             also by the timer's.
-          - V(delete_key) removes the private key and the versions that have a copy of it. It is refused for the current and the next key.
+          - V(delete_key) removes the private key and the versions that have a copy of it. It is refused for the current and the next key,
+            and for one that an endpoint presents.
           - V(make_key) makes one more key, where the given one is still the youngest.
         type: str
         choices: [make_key, order, deploy, delete_key]

@@ -876,6 +876,28 @@ def test_no_key_is_deleted_while_it_is_not_known_which_one_is_in_use(world: Worl
     assert len(world.keys()) == 3
 
 
+@pytest.mark.parametrize("why", ["no unit", "a damaged version before"])
+def test_no_key_is_deleted_while_an_endpoint_presents_it(world: World, why: str) -> None:
+    """A restart that did not help, or that nobody can make, keeps nothing unproven."""
+    world.run()
+    old, first = world.spki(), world.live()
+    spki, fingerprint = world.ordered()
+    world.takes_new = False
+    if why == "no unit":
+        world.config = replace(world.config, units={})
+    else:
+        Path(world.config.certificate_directory(NAME), "versions", first, "fullchain.pem").write_bytes(b"rubbish")
+    world.step("deploy", spki, fingerprint)
+    assert (world.live(), world.presents) == (fingerprint, first)
+    world.now += DAY
+    result = world.step("delete_key", old)
+    assert result.warnings == [f"the key {old[:16]}... was not deleted: {NAME} at 198.51.100.10 port 25 presents it; have what answers there present"
+                               " what is live, then run again"]
+    assert item(result)["endpoints"][0]["spki"] == old and old in world.keys()
+    world.presents = fingerprint
+    assert not world.step("delete_key", old).warnings and old not in world.keys()
+
+
 def test_there_is_no_going_back_over_more_than_one_switch(world: World) -> None:
     world.run()
     spki, fingerprint = world.ordered()
