@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import files, process, running, tls_client, x509, zone
@@ -38,6 +38,7 @@ TIMER = "selfhost-dane-renew.timer"
 _KEY_FILE = re.compile(r"([0-9]{10})-([0-9a-f]{64})\.pem")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:_.-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_KINDS = {"str": str, "int": int, "list": list, "dict": dict}
 _SETTING = re.compile(rb'^declare -[-x]+ ([A-Z_]+)="([^"\\$`\n]*)"$', re.MULTILINE)
 
 Say = Callable[[str], None]
@@ -102,7 +103,11 @@ def make_config(arguments: dict[str, Any]) -> Config:
                                [Service(one["service"], int(one["port"]), one["name"]) for one in item.get("services") or []])
                         for item in arguments["certificates"]]
         config = Config(**{**arguments, "certificates": certificates})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        for one in fields(config):
+            value, kind = getattr(config, one.name), str(one.type).split("[", 1)[0]
+            if not isinstance(value, _KINDS[kind]):
+                raise TypeError(f"{one.name} is no {kind}")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DaneError(f"the arguments of tls_certificates are not in their shape ({printable(repr(error))}); run the role"
                         " tls_certificates again") from error
     seen: set[str] = set()
@@ -116,7 +121,7 @@ def make_config(arguments: dict[str, Any]) -> Config:
         seen.add(wanted.name)
         if len(set(wanted.names)) != len(wanted.names):
             raise DaneError(f"a name of the certificate {wanted.name} is there twice; leave one")
-        if wanted.algorithm not in x509.ALGORITHMS:
+        if wanted.algorithm not in list(x509.ALGORITHMS):  # which may be a list itself
             raise DaneError(f"the algorithm {printable(repr(wanted.algorithm))} of the certificate {wanted.name} is not one of"
                             f" {', '.join(x509.ALGORITHMS)}; choose one of these")
         for service in wanted.services:
@@ -140,7 +145,7 @@ def make_config(arguments: dict[str, Any]) -> Config:
     for name, known in config.bound.items():
         if name not in seen or not isinstance(known, bool):
             raise DaneError(f"bound says {printable(repr(known))} of {printable(repr(name))}; give true or false for certificates that are there")
-    if not isinstance(config.revoked, list) or not all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in config.revoked):
+    if not all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in config.revoked):
         raise DaneError(f"revoked is {printable(repr(config.revoked))}; give a list of SHA-256 digests of certificates, in hexadecimal and lower case")
     for unit in [*config.units.values(), *(unit for several in config.readers.values() for unit in several)]:
         if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
@@ -162,11 +167,11 @@ def read_config(path: str) -> Config:
     """The Config in the file `path`."""
     try:
         arguments = json.loads(files.read_file(path, "what this host's certificates are to be"))
-    except ValueError as error:
-        raise DaneError(f"{path} is not JSON; run the role tls_certificates again, it writes it") from error
-    if not isinstance(arguments, dict):
-        raise DaneError(f"{path} is not a JSON object; run the role tls_certificates again, it writes it")
-    return make_config(arguments)
+        if not isinstance(arguments, dict):
+            raise DaneError(f"{path} is not a JSON object; run the role tls_certificates again, it writes it")
+        return make_config(arguments)
+    except (ValueError, RecursionError) as error:
+        raise DaneError(f"{path} is not JSON that can be read; run the role tls_certificates again, it writes it") from error
 
 
 def _as_told(config: Config, path: str) -> tuple[Config, str]:
@@ -459,7 +464,7 @@ def read_state(config: Config, name: str) -> State:
                      {str(endpoint): str(seen) for endpoint, seen in value.get("unmoved", {}).items()})
     except FileNotFoundError:
         return State()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
                         " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services") from error
 

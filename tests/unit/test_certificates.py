@@ -374,7 +374,7 @@ def test_a_key_of_another_user_is_refused(world: World, monkeypatch: pytest.Monk
         world.run()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"renewal": 1}', None])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"renewal": 1}', '{"renewal": {"failures": Infinity}}', "[" * 100000, None])
 def test_a_damaged_state_is_no_fresh_one(world: World, text: str | None) -> None:
     """What is live may be unproven; the other certificates go on."""
     other = replace(world.config.certificates[0], name="h.pyon.example", names=["h.pyon.example"], services=[])
@@ -1629,9 +1629,17 @@ def test_the_arguments_go_to_the_timer_and_come_back(world: World) -> None:
     (plain(bound={"h.pyon.example": True}), "for certificates that are there"),
     (plain(bound={NAME: "yes"}), "give true or false"),
     (plain(revoked=["AB" * 32]), "in hexadecimal and lower case"),
-    (plain(revoked="ab" * 32), "give a list"),
+    (plain(revoked="ab" * 32), "revoked is no list"),
     (plain(revoked=[1]), "give a list"),
     (plain(more=1), "not in their shape"),
+    (plain(addresses=None), "not in their shape .*addresses is no list"),
+    (plain(units=None), "units is no dict"),
+    (plain(readers=[]), "readers is no dict"),
+    (plain(bound=[]), "bound is no dict"),
+    (plain(order_timeout=None), "order_timeout is no int"),
+    (plain(directory=1), "directory is no str"),
+    (plain(certificates=[{"name": NAME, "algorithm": ["rsa-2048"]}]), "not one of"),
+    (plain(certificates=[{"name": NAME, "services": [{"service": "smtp", "port": float("inf"), "name": NAME}]}]), "not in their shape"),
     ({"certificates": []}, "not in their shape"),
 ])
 def test_bad_arguments_get_one_clear_sentence(arguments: dict[str, Any], said: str) -> None:
@@ -1809,6 +1817,20 @@ def test_a_certificate_that_is_gone_from_the_model_is_forgotten(world: World) ->
     path = str(world.root / "etc" / "certificates.json")
     assert certificates._as_told(world.config, path)[0].bound == {NAME: True} and certificates._as_told(other, path) == (other, "")
     assert certificates._as_told(other, str(world.root / "none")) == (other, "")
+
+
+@pytest.mark.parametrize("change", [{"addresses": None}, {"readers": []}, {"units": None}, {"bound": []}, {"order_timeout": float("inf")}, None])
+def test_arguments_of_another_shape_are_damaged_and_written_again(world: World, capsys: pytest.CaptureFixture[str],
+                                                                 change: dict[str, Any] | None) -> None:
+    world.run()
+    path = world.root / "etc" / "certificates.json"
+    good = path.read_text()
+    path.write_text("[" * 100000 if change is None else json.dumps({**json.loads(good), **change}))
+    assert certificates.renew_command(str(path)) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("renew: failed: ") and "run the role tls_certificates again" in told and told.count("\n") == 1
+    assert "certificates.json is damaged" in world.run().warnings[0]
+    assert certificates.read_config(str(path)) == replace(world.config, bound={NAME: True})
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"host": "vps.pyon.example"}'])
