@@ -589,8 +589,10 @@ def put_live(config: Config, found: Found, fingerprint: str, now: int, by_plan: 
     if found.live and found.live.spki and found.live.spki != spki and not (by_plan and found.key(spki)):
         raise DaneError(f"the version {fingerprint[:16]}... of {name} has another key than what is live, and peers may know the live one"
                         " alone; keys are changed by the playbook that changes the TLSA records first")
-    files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
-    found.live = read_live(config, name, now)
+    try:
+        files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
+    finally:  # an error may come after the rename
+        found.live = read_live(config, name, now)
 
 
 # dehydrated
@@ -1157,6 +1159,22 @@ class Result:
     after: str = ""
 
 
+def _words(error: DaneError | OSError) -> str:
+    """One sentence with the cure, also of what the disk refuses."""
+    if isinstance(error, DaneError):
+        return str(error)
+    return f"{printable(error.filename2 or error.filename or 'this host')}: {error.strerror}; make room on its disk, or move away what is in its way"
+
+
+@contextmanager
+def _noted(result: Result, found: Found | None, now: int) -> Iterator[None]:
+    """What the disk refuses is said, and keeps no other certificate; of one that is valid it is a warning."""
+    try:
+        yield
+    except OSError as error:
+        (result.warnings if found and found.live and found.live.valid(now) else result.failures).append(_words(error))
+
+
 @contextmanager
 def _lock(config: Config) -> Iterator[None]:
     files.make_directory(config.directory)
@@ -1197,10 +1215,10 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         for wanted in config.certificates:
             try:
                 founds.append(inspect(config, wanted, moment, (published or {}).get(wanted.name, ())))
-            except DaneError as error:
+            except (DaneError, OSError) as error:
                 if not by_timer:
-                    raise
-                result.failures.append(str(error))  # the others can still be renewed
+                    raise DaneError(_words(error)) from error
+                result.failures.append(_words(error))  # the others can still be renewed
         try:
             judge_pairs(founds)
         except DaneError as error:
@@ -1222,20 +1240,27 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
                 _foresee(config, found, wanted_step, moment, act, foreseen, found.wanted.name in held)
                 result.warnings += [_lost(found)] if found.lost() and found.wanted.name not in held else []
             else:
-                _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result, found.wanted.name in held)
-        _keep_chains(config, founds, check, act)
+                with _noted(result, found, moment):
+                    _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result, found.wanted.name in held)
+        with _noted(result, None, moment):
+            _keep_chains(config, founds, check, act)
         if use and check:
             use.look()
             for unit in [*use.to_restart(), *use.old_readers()]:
                 act(f"restart {unit}")
         elif use:
-            use.prove()
+            try:
+                use.prove()
+            except OSError as error:  # what is presented is not known, so no key is deleted
+                result.failures.append(_words(error))
+                wanted_steps = {}
         result.warnings += use.problems if use else []
         for found in [] if check else founds:
             wanted_step = wanted_steps.get(found.wanted.name)
             if wanted_step and wanted_step.step == "delete_key":  # last: what is live has been proved, or is another one again
                 _delete_key(config, found, use, wanted_step.spki, moment, act, result)
-            _settle(config, found, moment)
+            with _noted(result, found, moment):
+                _settle(config, found, moment)
         result.report = _report(config, founds, use.endpoints if use else [], int(time.time()) if now is None else now)
         result.after = _summary(founds, foreseen, {step.spki for step in wanted_steps.values() if check and step.step == "delete_key"})
     return result
@@ -1297,8 +1322,8 @@ def _delete_key(config: Config, found: Found, use: Use | None, spki: str, now: i
                 raise DaneError(f"{one.service.name} at {one.address} port {one.service.port} presents it; have what answers there present what is"
                                 " live, then run again")
         delete_key(config, found, spki, act)
-    except DaneError as error:
-        result.warnings.append(f"the key {spki[:16]}... was not deleted: {error}")
+    except (DaneError, OSError) as error:
+        result.warnings.append(f"the key {spki[:16]}... was not deleted: {_words(error)}")
 
 
 def _settle(config: Config, found: Found, now: int) -> None:
@@ -1329,8 +1354,11 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
         pass
     act(f"write {path}" if check else f"wrote {path}")
     if not check:
-        files.make_directory(os.path.dirname(path))
-        files.write_file(path, text)
+        try:
+            files.make_directory(os.path.dirname(path))
+            files.write_file(path, text)
+        except OSError as error:  # what the timer is not told it may do wrong, so nothing is changed
+            raise DaneError(_words(error)) from error
 
 
 def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> None:
@@ -1430,14 +1458,15 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
             return
         _switch(config, found, fingerprint, use, max(now, int(time.time())), act)  # with the same key, or it is refused
-    except DaneError as error:
-        state = read_state(config, name)
-        write_state(config, name, replace(state, renewal=state.renewal.after(str(error), now, live)))
+    except (DaneError, OSError) as error:
+        said = _words(error)
         if live and live.valid(now):
-            result.warnings.append(f"the certificate {name} was not renewed: {error}; the live one stays, until {_date(live.not_after)}")
+            result.warnings.append(f"the certificate {name} was not renewed: {said}; the live one stays, until {_date(live.not_after)}")
         else:
             result.failures.append(f"the certificate {name} was not issued, and {'the live one is not valid' if live else 'none is live'}:"
-                                   f" {error}; cure that and run again")
+                                   f" {said}; cure that and run again")
+        state = read_state(config, name)
+        write_state(config, name, replace(state, renewal=state.renewal.after(said, now, live)))
 
 
 def _lost(found: Found) -> str:
@@ -1471,10 +1500,11 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
             state = read_state(config, name)
             write_state(config, name, replace(state, roll=Attempts(), roll_spki=""))
-    except DaneError as error:
+    except (DaneError, OSError) as error:
+        said = _words(error)
+        result.warnings.append(f"the step {step.step} of {name} with the key {step.spki[:16]}... failed: {said}; what is live stays")
         state = read_state(config, name)
-        write_state(config, name, replace(state, roll=state.rolling(step.spki).after(str(error), now, found.live), roll_spki=step.spki))
-        result.warnings.append(f"the step {step.step} of {name} with the key {step.spki[:16]}... failed: {error}; what is live stays")
+        write_state(config, name, replace(state, roll=state.rolling(step.spki).after(said, now, found.live), roll_spki=step.spki))
         return False
     return found.live is not None and found.live.valid(now)
 
@@ -1598,8 +1628,8 @@ def renew_command(config_path: str = CONFIG) -> int:
     try:
         config = read_config(config_path)
         result = run(config, by_timer=True, say=print_line)
-    except DaneError as error:
-        print_line(f"renew: failed: {error}", sys.stderr)
+    except (DaneError, OSError) as error:
+        print_line(f"renew: failed: {_words(error)}", sys.stderr)
         return 1
     wrong = result.failures + result.warnings
     wrong += [endpoint["error"] for item in result.report["certificates"] for endpoint in item["endpoints"] if endpoint["error"]]

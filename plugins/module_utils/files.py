@@ -51,7 +51,9 @@ def write_file(path: str, data: bytes, mode: int = 0o644, owner: int = -1, group
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = path
         try:
             os.unlink(temporary)
         except FileNotFoundError:

@@ -480,6 +480,95 @@ def test_back_off_fits_into_a_short_life() -> None:
     assert certificates.back_off(50, None) == DAY
 
 
+# What the disk refuses
+
+def two(world: World) -> str:
+    """Another certificate beside, both due; its link."""
+    other = replace(world.config.certificates[0], name="h.pyon.example", names=["h.pyon.example"], services=[])
+    world.config = replace(world.config, certificates=[world.config.certificates[0], other])
+    world.run()
+    world.now += 65 * DAY
+    return world.config.link(other.name)
+
+
+def full(*_arguments: Any) -> None:
+    """Has no room; the call does not know for which file."""
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_a_directory_in_the_way_of_one_certificate_counts_and_keeps_no_other(world: World, by_timer: bool) -> None:
+    link = two(world)
+    live, other = world.live(), os.readlink(link)
+    request = Path(world.config.requests, f"{NAME}.csr")
+    request.unlink()
+    request.mkdir()
+    result = world.run(by_timer=by_timer)
+    [said] = result.warnings
+    assert f"{NAME} was not renewed: {request}: Is a directory; make room on its disk, or move away what is in its way; the live one stays" in said
+    assert not result.failures and world.live() == live and os.readlink(link) != other
+    assert item(result)["failures"] == 1 and item(result)["next_attempt"] == world.now + 3600
+    assert "but 1 attempt failed" in world.run(by_timer=True).warnings[0] and world.orders == 3
+    step = world.step("order", world.keys()[1])
+    assert f"failed: {request}: Is a directory" in step.warnings[0] and item(step)["roll"]["failures"] == 1
+    request.rmdir()
+    assert not world.run().warnings and world.live() != live
+
+
+def test_a_full_disk_is_one_sentence_for_each_certificate(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    link = two(world)
+    live, other, path = world.live(), os.readlink(link), world.root / "etc" / "certificates.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        result = world.run()
+        assert not result.failures and [name in "".join(result.warnings) for name in (NAME, "h.pyon.example")] == [True, True]
+        assert "state.json: No space left on device; make room on its disk" in "".join(result.warnings)
+        assert item(result)["live"]["fingerprint"] == live and item(result)["due"]
+        assert certificates.renew_command(str(path)) == 1 and "Traceback" not in capsys.readouterr().err
+        before = snapshot(world.root)
+        world.config = replace(world.config, order_timeout=1)
+        with pytest.raises(DaneError, match="certificates.json: No space left"):  # the timer would not know
+            world.run()
+        assert snapshot(world.root) == before
+    assert not world.run().warnings and world.live() != live and os.readlink(link) != other
+
+
+def test_what_the_disk_refuses_after_the_switch_is_seen_to_be_live(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run()
+    live, sync = world.live(), files.sync_directory
+    world.now += 65 * DAY
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_directory", lambda path: full() if path == os.path.dirname(world.config.link(NAME)) else sync(path))
+        result = world.run()
+    assert item(result)["live"]["fingerprint"] == world.live() == world.presents != live and "No space left" in result.warnings[0]
+
+
+def test_no_key_is_deleted_where_the_disk_refuses_the_proof(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run()
+    old = world.keys()[0]
+    world.step("deploy", *world.ordered())
+    world.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates.Use, "prove", full)
+        result = world.step("delete_key", old)
+        assert result.failures == ["this host: No space left on device; make room on its disk, or move away what is in its way"] and old in world.keys()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_directory", full)
+        assert f"the key {old[:16]}... was not deleted: this host: No space left" in world.step("delete_key", old).warnings[0]
+    assert not world.step("delete_key", old).warnings and old not in world.keys()
+
+
+def test_a_file_in_place_of_the_keys_keeps_no_other_certificate(world: World) -> None:
+    link = two(world)
+    other, keys = os.readlink(link), Path(world.config.certificate_directory(NAME), "keys")
+    keys.rename(f"{keys}.away")
+    keys.write_text("")
+    said = f"{keys}: Not a directory; make room on its disk, or move away what is in its way"
+    with pytest.raises(DaneError, match=re.escape(said)):
+        world.run()
+    assert world.run(by_timer=True).failures == [said] and os.readlink(link) != other
+
+
 def test_failures_by_a_clock_that_ran_ahead_hold_nothing_back(world: World) -> None:
     world.run()
     new = world.keys()[1]
