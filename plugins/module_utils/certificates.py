@@ -187,10 +187,12 @@ def _as_told(config: Config, path: str) -> tuple[Config, str]:
             before = read_config(path)
         except DaneError:                      # the worst: what records stand for would be renewed without them
             before = replace(before, bound=dict.fromkeys(names, True))
+            lost = (f"{path} is damaged, and this host has forgotten which certificates are revoked; of those that are, tell it again with renew.yml and"
+                    " -e dane_revoked=<SHA-256>")
             untold = sorted(names - set(config.bound))
             if untold:
-                lost = (f"{path} is damaged, and this run is not told whether TLSA records stand for the certificates {', '.join(untold)} themselves, so"
-                        " they are left to renew.yml; run it when the primaries of their zones can be reached")
+                lost += (f". This run is not told either whether TLSA records stand for the certificates {', '.join(untold)} themselves, so they are left to"
+                         " renew.yml; run it when the primaries of their zones can be reached")
     return replace(config, bound={**{name: known for name, known in before.bound.items() if name in names}, **config.bound},
                    revoked=sorted({*before.revoked, *config.revoked})), lost
 

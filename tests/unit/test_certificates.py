@@ -1798,6 +1798,24 @@ def test_the_host_remembers_what_is_revoked(world: World, capsys: pytest.Capture
     assert certificates.renew_command(path) == 0 and world.live() != live and world.orders == 2
 
 
+def test_where_it_is_lost_what_is_revoked_the_operator_is_told(world: World) -> None:
+    world.config = replace(world.config, bound={NAME: False})
+    world.run()
+    path, live = world.root / "etc" / "certificates.json", world.live()
+    revoke(world, live)
+    world.refuse = "ERROR: no\n"
+    world.run()
+    path.write_bytes(path.read_bytes()[:100])
+    revoke(world)
+    world.refuse = ""
+    for check in (True, False):
+        assert world.run(check=check).warnings == [f"{path} is damaged, and this host has forgotten which certificates are revoked; of those that are, tell it"
+                                                   " again with renew.yml and -e dane_revoked=<SHA-256>"]
+    assert world.live() == live and not world.run().warnings
+    revoke(world, live)
+    assert not world.run().warnings and world.live() != live
+
+
 def test_a_revoked_version_is_not_taken_from_disk(world: World) -> None:
     world.run()
     first = world.live()
@@ -1938,7 +1956,8 @@ def test_where_it_is_lost_what_records_stand_for_they_may(world: World, text: st
     assert not world.run().warnings and world.live() == live and certificates.read_config(str(path)).bound == {NAME: True}
     path.write_text(text)
     world.config = replace(world.config, bound={NAME: False})
-    assert not world.run().warnings and world.live() != live
+    [said] = world.run().warnings
+    assert "certificates.json is damaged" in said and NAME not in said and world.live() != live
 
 
 def test_it_is_renewed_by_the_steps_of_the_plan(world: World) -> None:
