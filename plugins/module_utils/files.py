@@ -28,7 +28,11 @@ def make_directory(path: str, mode: int = 0o755) -> None:
         parent = os.path.dirname(path)
         if parent and not os.path.isdir(parent):
             make_directory(parent)
-        os.mkdir(path, 0o700)
+        old = os.umask(0)  # a run that dies before a chmod would leave a parent closed: that is not looked at again
+        try:
+            os.mkdir(path, mode)
+        finally:
+            os.umask(old)
         sync_directory(parent or ".")
     if os.stat(path).st_mode & 0o7777 != mode:
         os.chmod(path, mode)

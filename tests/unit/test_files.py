@@ -62,6 +62,27 @@ def test_make_directory_makes_parents_open_and_the_last_as_told(tmp_path: Path) 
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_directory_has_its_mode_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that dies after mkdir leaves no parent that nobody else can enter."""
+    mkdir = os.mkdir
+
+    def dying(path: str, mode: int) -> None:
+        mkdir(path, mode)
+        raise KeyboardInterrupt
+
+    old = os.umask(0o077)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "mkdir", dying)
+            with pytest.raises(KeyboardInterrupt):
+                files.make_directory(str(tmp_path / "a" / "b"))
+        files.make_directory(str(tmp_path / "a" / "b"))
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o755
+
+
 def test_read_file_names_the_file_and_the_purpose(tmp_path: Path) -> None:
     with pytest.raises(DaneError, match=r"cannot read .*/none \(a key\): No such file"):
         files.read_file(str(tmp_path / "none"), "a key")
