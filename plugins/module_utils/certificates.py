@@ -158,6 +158,11 @@ def paired(config: Config, wanted: Wanted, service: Service) -> bool:
     return any(service in other.services for other in config.certificates if other is not wanted)
 
 
+def _read(path: str, purpose: str) -> bytes:
+    """The content of a file of ours, or of dehydrated's: what is none, as a pipe that nobody writes to, is an error and not waited for."""
+    return files.read_file(path, purpose, x509.MAX_SIZE)
+
+
 def config_text(config: Config) -> bytes:
     """What the timer reads: the arguments, as JSON for people."""
     return (json.dumps(asdict(config), indent=2, sort_keys=True) + "\n").encode()
@@ -166,7 +171,7 @@ def config_text(config: Config) -> bytes:
 def read_config(path: str) -> Config:
     """The Config in the file `path`."""
     try:
-        arguments = json.loads(files.read_file(path, "what this host's certificates are to be"))
+        arguments = json.loads(_read(path, "what this host's certificates are to be"))
         if not isinstance(arguments, dict):
             raise DaneError(f"{path} is not a JSON object; run the role tls_certificates again, it writes it")
         return make_config(arguments)
@@ -294,7 +299,7 @@ def read_keys(config: Config, name: str) -> list[Key]:
                 continue  # left by a run that died, see _sweep
             raise DaneError(f"{path} is not named <created>-<SHA-256 of its SPKI>.pem as the {what} are; name it so or move it away")
         _private(path, what, 0o600)
-        key = x509.load_private_key(files.read_file(path, what), path)
+        key = x509.load_private_key(_read(path, what), path)
         if x509.spki_sha256(key) != match[2]:
             raise DaneError(f"{path} holds another key than its name says; restore it from a backup or move it away")
         if keys and keys[-1].created >= int(match[1]):
@@ -317,9 +322,9 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
     certificate: Live | None = None
     spki = ""
     try:
-        spki = x509.spki_sha256(x509.load_private_key(files.read_file(path, "private key"), path))
+        spki = x509.spki_sha256(x509.load_private_key(_read(path, "private key"), path))
         path = os.path.join(link, "fullchain.pem")
-        chain = x509.load_certificates(files.read_file(path, "live certificate"), path)
+        chain = x509.load_certificates(_read(path, "live certificate"), path)
         leaf = chain[0]
         certificate = Live(x509.fingerprint(leaf), x509.spki_sha256(leaf), x509.not_before(leaf), x509.not_after(leaf),
                            tuple(sorted(x509.names(leaf))), revoked=x509.fingerprint(leaf) in config.revoked)
@@ -328,7 +333,7 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
         judge_chain(chain, now)
         for file, part in (("cert.pem", chain[:1]), ("chain.pem", chain[1:])):
             path = os.path.join(link, file)
-            if files.read_file(path, "live certificate") != x509.pem(part):
+            if _read(path, "live certificate") != x509.pem(part):
                 raise DaneError(f"{path} is not part of fullchain.pem")
     except DaneError as error:
         return replace(certificate or Live(spki=spki), problem=str(error).split(";", 1)[0])  # the cure is to order
@@ -456,17 +461,16 @@ def read_state(config: Config, name: str) -> State:
         return Attempts(int(item["failures"]), int(item["next_attempt"]), str(item["error"]))
 
     path = os.path.join(config.certificate_directory(name), "state.json")
+    if not os.path.lexists(path):
+        return State()
     try:
-        with open(path, "rb") as stream:
-            value = json.load(stream)
+        value = json.loads(_read(path, f"state of {name}"))
         return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
                      str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
                      {str(spki): int(moment) for spki, moment in value["since"].items()},
                      {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()},
                      {str(endpoint): str(seen) for endpoint, seen in value.get("unmoved", {}).items()})
-    except FileNotFoundError:
-        return State()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (DaneError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
                         " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services") from error
 
@@ -537,7 +541,7 @@ def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revo
             elif not file.startswith("fullchain"):
                 continue
             try:
-                chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
+                chain = x509.load_certificates(_read(path, "issued certificate"), path)
                 judge(chain, wanted, spki, now)
             except DaneError:
                 continue
@@ -555,11 +559,11 @@ def store_version(config: Config, name: str, chain: list[Certificate], key: Key)
     directory = os.path.join(config.certificate_directory(name), "versions")
     final, temporary = os.path.join(directory, fingerprint), os.path.join(directory, f".{fingerprint}.new")
     parts = (("cert.pem", x509.pem(chain[:1]), 0o644), ("chain.pem", x509.pem(chain[1:]), 0o644),
-             ("fullchain.pem", x509.pem(chain), 0o644), ("privkey.pem", files.read_file(key.path, "private key"), 0o600))
+             ("fullchain.pem", x509.pem(chain), 0o644), ("privkey.pem", _read(key.path, "private key"), 0o600))
     if os.path.isdir(final):  # complete when it got its name; mend what was damaged since
         for file, content, mode in parts:
             path = os.path.join(final, file)
-            if not os.path.exists(path) or files.read_file(path, "version") != content:
+            if not os.path.isfile(path) or _read(path, "version") != content:
                 files.write_file(path, content, mode)
         return fingerprint
     shutil.rmtree(temporary, ignore_errors=True)
@@ -574,7 +578,7 @@ def store_version(config: Config, name: str, chain: list[Certificate], key: Key)
 def read_chain(config: Config, name: str, fingerprint: str) -> list[Certificate]:
     """The chain of a version on disk, leaf first; DaneError where there is none."""
     path = os.path.join(config.certificate_directory(name), "versions", fingerprint, "fullchain.pem")
-    chain = x509.load_certificates(files.read_file(path, f"version of {name}"), path)
+    chain = x509.load_certificates(_read(path, f"version of {name}"), path)
     if x509.fingerprint(chain[0]) != fingerprint:
         raise DaneError(f"{path} holds another certificate than its name says; move the directory away")
     return chain
@@ -657,7 +661,7 @@ class Dehydrated:
 
     def order(self, wanted: Wanted, key: Key) -> None:
         """Have one certificate issued for our key; DaneError has the CA's words."""
-        request = x509.make_csr(x509.load_private_key(files.read_file(key.path, "private key"), key.path), wanted.names)
+        request = x509.make_csr(x509.load_private_key(_read(key.path, "private key"), key.path), wanted.names)
         files.write_file(os.path.join(self.config.requests, f"{wanted.name}.csr"), request)
         if not os.path.exists(self.settings["ACCOUNT_KEY"]):
             self.say(f"registering an account at {printable(self.settings['CA'])}")
@@ -1109,7 +1113,7 @@ def _keys_of(version: str) -> set[str]:
     for file in ("privkey.pem", "cert.pem", "fullchain.pem"):
         path = os.path.join(version, file)
         try:
-            data = files.read_file(path, "version")
+            data = _read(path, "version")
             keys.add(x509.spki_sha256(x509.load_private_key(data, path) if file == "privkey.pem" else x509.load_certificates(data, path)[0]))
         except DaneError:
             continue
@@ -1349,10 +1353,9 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
         return
     text = config_text(config)
     try:
-        with open(path, "rb") as stream:
-            if stream.read() == text:
-                return
-    except OSError:
+        if _read(path, "what this host's certificates are to be") == text:
+            return
+    except DaneError:
         pass
     act(f"write {path}" if check else f"wrote {path}")
     if not check:
@@ -1369,9 +1372,9 @@ def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> 
         return
     looked = {found.wanted.name: bool(found.live and not found.live.problem) for found in founds}
     paths = {wanted.name: os.path.join(config.link(wanted.name), "chain.pem") for wanted in config.certificates}
-    parts = [files.read_file(path, "live chain") for name, path in paths.items() if looked.get(name, os.path.exists(path))]
+    parts = [_read(path, "live chain") for name, path in paths.items() if looked.get(name, os.path.isfile(path))]
     path, text = os.path.join(config.directory, "chains.pem"), b"".join(dict.fromkeys(parts))
-    if not parts or (os.path.exists(path) and files.read_file(path, "live chains") == text):
+    if not parts or (os.path.isfile(path) and _read(path, "live chains") == text):
         return
     act(f"write {path}" if check else f"wrote {path}")
     if not check:
@@ -1548,7 +1551,7 @@ def _obtain(config: Config, found: Found, key: Key, dehydrated: Dehydrated, now:
         act(f"{name}: ordering a certificate for {', '.join(found.wanted.names)} with the key {key.spki[:16]}..., as {reason}")
         dehydrated.order(found.wanted, key)
         path = os.path.join(dehydrated.issued(name), "fullchain.pem")
-        chain = x509.load_certificates(files.read_file(path, "issued certificate"), path)
+        chain = x509.load_certificates(_read(path, "issued certificate"), path)
         judge(chain, found.wanted, key.spki, max(now, int(time.time())))
         if x509.fingerprint(chain[0]) in config.revoked:
             raise DaneError(f"the CA gave the certificate {x509.fingerprint(chain[0])[:16]}... again, which is revoked; look at the CA's answer")

@@ -10,10 +10,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -302,11 +303,28 @@ def test_other_names_are_ordered(world: World) -> None:
     assert world.orders == 2 and world.spki() == spki
 
 
+@pytest.fixture(name="alarm")
+def fixture_alarm() -> Iterator[None]:
+    """Else who waits for a pipe waits for ever."""
+    before = signal.signal(signal.SIGALRM, lambda *_arguments: pytest.fail("it waits for a pipe"))
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("pipe", [False, True])
 @pytest.mark.parametrize("file", ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"])
-def test_a_damaged_live_version_is_replaced_with_the_same_key(world: World, file: str) -> None:
+@pytest.mark.usefixtures("alarm")
+def test_a_damaged_live_version_is_replaced_with_the_same_key(world: World, file: str, pipe: bool) -> None:
     world.run()
     spki = world.spki()
-    Path(world.config.link(NAME), file).write_bytes(b"rubbish")
+    path = Path(world.config.link(NAME), file)
+    if pipe:
+        path.unlink()
+        os.mkfifo(path, 0o600)
+    else:
+        path.write_bytes(b"rubbish")
     result = world.run()
     assert not result.failures and world.spki() == spki
     certificates.judge_chain(x509.load_certificates(Path(world.config.link(NAME), "fullchain.pem").read_bytes(), "x"), world.now)
@@ -567,6 +585,32 @@ def test_a_file_in_place_of_the_keys_keeps_no_other_certificate(world: World) ->
     with pytest.raises(DaneError, match=re.escape(said)):
         world.run()
     assert world.run(by_timer=True).failures == [said] and os.readlink(link) != other
+
+
+@pytest.mark.parametrize(("place", "said"), [
+    ("state/certificates/g.pyon.example/keys/1795000009-" + "a" * 64 + ".pem", "is no regular file"),
+    ("state/certificates/g.pyon.example/state.json", "is damaged"),
+    ("etc/certificates.json", "is damaged"),
+    ("state/certificates/g.pyon.example/versions/" + "b" * 64 + "/fullchain.pem", ""),
+    ("dehydrated/certs/g.pyon.example/fullchain-9.pem", ""),
+])
+@pytest.mark.usefixtures("alarm")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(world: World, place: str, said: str) -> None:
+    world.config = replace(world.config, bound={NAME: False})
+    world.run()
+    world.now += 65 * DAY
+    path = world.root / place
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    if "state.json" in place or "keys" in place:
+        with pytest.raises(DaneError, match=said):
+            world.run()
+        assert said in world.run(by_timer=True).failures[0]
+        path.unlink()
+    else:
+        assert said in "".join(world.run().warnings)
+    assert not world.run().warnings and world.orders == 2 and not world.run().changed
 
 
 def test_failures_by_a_clock_that_ran_ahead_hold_nothing_back(world: World) -> None:
@@ -2141,6 +2185,21 @@ def test_the_file_of_chains_keeps_what_could_not_be_looked_at(pair: Pair) -> Non
     before = chains.read_bytes()
     Path(pair.config.certificate_directory(OTHER), "state.json").write_text("")
     assert "is damaged" in pair.run(by_timer=True).failures[0] and chains.read_bytes() == before
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_pipe_in_place_of_the_chains_is_replaced(pair: Pair) -> None:
+    pair.run()
+    path = Path(pair.config.directory, "chains.pem")
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    assert not pair.run().warnings and path.read_bytes() == content
+    other = Path(pair.config.link(OTHER), "chain.pem")
+    other.unlink()
+    os.mkfifo(other)
+    Path(pair.config.certificate_directory(OTHER), "state.json").write_text("")
+    assert len(pair.run(by_timer=True).failures) == 1 and path.read_bytes() == x509.pem([AUTHORITY.intermediate])
 
 
 def test_one_that_joins_is_kept_until_it_is_permitted(pair: Pair) -> None:
