@@ -24,11 +24,12 @@ def no_rrset(name: Any, kind: int, apex: Any, rrsets: Sequence[Any]) -> bool:
 
 
 def no_name(name: Any, labels: int, rrsets: Sequence[Any]) -> bool:
-    """Whether they prove that `name` itself does not exist, so that a wildcard with `labels` labels below the `*` is what answers.
+    """Whether they prove that `name` does not exist, nor what is between it and the wildcard with `labels` labels below the `*`, so that
+    this is what answers (RFC 4035 section 5.3.4).
 
     `labels` is the field of the RRSIG (RFC 4034 section 3.1.3).
     """
-    return _Plain(rrsets).covers(name) or _Hashed(rrsets).covers(name.split(labels + 2)[1])
+    return _Plain(rrsets).encloser(name) == labels + 1 or _Hashed(rrsets).covers(name.split(labels + 2)[1])
 
 
 def _has(rdata: Any, *kinds: int) -> bool:
@@ -65,8 +66,15 @@ class _Plain:
         return None
 
     def covers(self, name: Any) -> bool:
+        return self.encloser(name) > 0
+
+    def encloser(self, name: Any) -> int:
+        """How many labels, the root's too, the longest name above `name` has that exists; 0 where `name` is not proven to be absent."""
         found = self._covering(name)
-        return found is not None and not found[1].next.is_subdomain(name)
+        if found is None or found[1].next.is_subdomain(name):
+            return 0
+        shared: int = max(name.fullcompare(other)[2] for other in (found[0], found[1].next))
+        return shared
 
     def no_rrset(self, name: Any, kind: int) -> bool:
         for owner, rdata in self.records:
@@ -77,8 +85,7 @@ class _Plain:
             return False
         if found[1].next.is_subdomain(name):  # nothing but names below it
             return True
-        shared = max(name.fullcompare(other)[2] for other in (found[0], found[1].next))
-        wildcard = _wildcard(name.split(shared)[1])
+        wildcard = _wildcard(name.split(self.encloser(name))[1])
         return self.covers(wildcard) or any(owner == wildcard and _without(rdata, kind) for owner, rdata in self.records)
 
 

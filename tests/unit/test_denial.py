@@ -137,6 +137,14 @@ def test_answer_from_a_wildcard() -> None:
     assert not denial.no_name(dns.name.from_text("y.w.example."), 2, plain()), "it exists, without records"
 
 
+@pytest.mark.parametrize(("name", "labels"), [("c.ai.example.", 1), ("a.z.w.example.", 1), ("a.z.y.w.example.", 2), ("a.z.ns1.example.", 1)])
+def test_answer_from_a_wildcard_above_a_name_that_exists(name: str, labels: int) -> None:
+    """A name between them is the closest encloser, so nothing comes from the wildcard (RFC 4592 section 3.3.1)."""
+    for rrsets in (plain(), hashed()):
+        assert not denial.no_name(dns.name.from_text(name), labels, rrsets)
+        assert denial.no_name(dns.name.from_text(name), labels + 1, rrsets), "from one right above it"
+
+
 @pytest.mark.parametrize(("kind", "proven"), [(denial.A, False), (denial.AAAA, True)])
 def test_other_types_than_tlsa(kind: int, proven: bool) -> None:
     """ns1.example. has an A."""
