@@ -559,6 +559,9 @@ def _state(look: Look, apex: str) -> tuple[str, str, list[str]]:
         return "unknown", f"the DS cannot be looked up: {ds.error}; ask again, or name another resolver", []
     if failed(ds):
         return "bogus", f"the DS cannot be looked up: {failed(ds)}; ask the parent's name servers what is wrong", []
+    if ds.server != root.server:  # AD on the root's SOA says nothing of who else answers
+        return "unknown", f"the resolver {root.server} validates, but the DS is from {ds.server}, of which that is not known" \
+            + "; ask again, or name the one that validates", []
     if not ds.records:
         return "insecure", "the parent has no DS" + ("" if ds.authenticated else ", and is not secure itself") + "; give it the zone's DS", []
     if not ds.authenticated:

@@ -652,6 +652,23 @@ def test_resolver_that_does_not_validate(net: Net) -> None:
     assert gate.history_answers(result, MAIL) == []
 
 
+@pytest.mark.parametrize("ds", [True, False])
+def test_two_resolvers_of_which_one_validates(net: Net, ds: bool) -> None:
+    """It does not believe the DS; the other says what somebody on the way made of it."""
+    def second(query: bytes, _tcp: bool) -> bytes:
+        question = dns.message.from_wire(query).question[0]
+        return plain(query, *[dns.rrset.from_text(ZONE, 60, "IN", "DS", net.signer.ds())] if ds and question.rdtype == dns.rdatatype.DS else [], flags=0)
+
+    net.rcodes[ZONE, "DS"] = 2
+    net.servers[FURTHER] = second
+    with net.up() as port:
+        result = gate.look("pyon.example", list(WANTED.items()), [RESOLVER, FURTHER], port=port)
+    assert result.state == "unknown" and not result.passed
+    assert result.held_by[0] == (f"{ZONE}: the resolver {RESOLVER} validates, but the DS is from {FURTHER}, of which that is not known; ask again, "
+                                 "or name the one that validates")
+    assert gate.history_answers(result, MAIL) == []
+
+
 # Bounds
 
 @pytest.mark.parametrize("everybody", [False, True])
