@@ -136,7 +136,7 @@ def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name
                     for rdata in signed or ()),
         referral=tuple(sorted(rdata.target.to_text().lower() for rdata in referral or ())),
         glue=tuple(sorted((found.name.to_text().lower(), rdata.address) for found in response.additional
-                          if found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
+                          if found.rdclass == dns.rdataclass.IN and found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
         alias=alias[0].target.to_text().lower() if alias else "",
         rrset=rrset,
         signatures=signed,

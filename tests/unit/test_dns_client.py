@@ -103,6 +103,12 @@ def test_referral_and_glue() -> None:
     assert found.records == () and not found.aa
 
 
+def test_glue_of_another_class_is_none() -> None:
+    """In the class CH the address of an A record is a number."""
+    glue = dns.rrset.from_text("vps.pyon.example.", 60, "CH", "A", "x. 7")
+    assert asked(lambda query, _: respond(query, additional=(glue,)), "NS").glue == ()
+
+
 def test_resolver_is_asked_for_recursion_and_its_ad_is_told() -> None:
     def reply(query: bytes, _tcp: bool) -> bytes:
         assert dns.message.from_wire(query).flags == dns.flags.RD | dns.flags.AD
