@@ -36,6 +36,9 @@ except ImportError:
 PAYLOAD = 1232  # octets; what passes everywhere without fragments
 MOST_RECORDS = 128  # in one answer, of all sections: an RRset of 64 with what goes with it
 MOST_SIGNATURES = 8  # tried for one RRset
+MOST_COLLISIONS = 2  # keys with the tag and algorithm of a signature: more are made so that it takes time (CVE-2023-50387)
+RSA = (5, 7, 8, 10)  # algorithms
+MOST_EXPONENT, MOST_MODULUS = 8, 512  # octets of an RSA key; any more is for the same
 DIGESTS = {2: "SHA256", 4: "SHA384"}  # of DS; RFC 9904 leaves SHA-1 behind
 
 
@@ -270,12 +273,25 @@ def ds_records(dnskey: Answer) -> list[str]:
                   for key in dnskey.rrset or () if key.flags & 1 and key.flags & 256)
 
 
+def _usable(key: Any) -> bool:
+    """Whether `key`, if it is one of RSA (RFC 3110 section 2), has numbers that are not too long."""
+    octets = bytes(key.key)
+    begin, length = (3, int.from_bytes(octets[1:3], "big")) if octets[:1] == b"\0" else (1, int.from_bytes(octets[:1], "big"))
+    return key.algorithm not in RSA or (length <= MOST_EXPONENT and len(octets) - begin - length <= MOST_MODULUS)
+
+
 def valid_signatures(rrset: dns.rrset.RRset, signatures: dns.rrset.RRset, keys: dns.rrset.RRset, now: float | None = None) -> list[Any]:
     """Those of the RRSIGs `signatures` by which a key of the DNSKEY RRset `keys` signs `rrset` (RFC 4035 section 5.3)."""
     found = []
+    usable: dict[tuple[int, int], list[Any]] = {}
+    for key in filter(_usable, keys):
+        usable.setdefault((dns.dnssec.key_id(key), key.algorithm), []).append(key)
     for signature in list(signatures)[:MOST_SIGNATURES]:
+        named = usable.get((signature.key_tag, signature.algorithm), [])
+        if not 0 < len(named) <= MOST_COLLISIONS:
+            continue
         try:
-            dns.dnssec.validate_rrsig(rrset, signature, {keys.name: keys}, None, now)
+            dns.dnssec.validate_rrsig(rrset, signature, {keys.name: rrset_of(keys, named)}, None, now)
         except ImportError as error:
             raise DaneError("cryptography is not here or too old for dnspython; install the package python3-cryptography") from error
         except Exception:  # noqa: BLE001, S112  as in _question: keys and signatures are what a server sent

@@ -445,7 +445,9 @@ class _Gate:
                 seen.fault = _Fault(SILENT, f"{why} over TCP, where a truncated answer is asked for again")
 
     def _authoritative(self, rdtype: str, response: bytes, tcp: bool, owner: str = "") -> Answer:
-        """The answer, if it is one and authoritative.  _Fault otherwise."""
+        """The answer, if it is one and authoritative.  _Fault otherwise, TimeoutError where the time is over."""
+        if time.monotonic() > self.end:  # nobody stops what has come at once and is read in one turn of the loop
+            raise TimeoutError
         answer = dns_client.read(Answer("", owner or self.apex, rdtype), bytes(2) + response, tcp)
         if answer.error:
             raise _Fault(BOGUS, answer.error, BROKEN)

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import dns.dnssec
 import dns.flags
 import dns.message
 import dns.rcode
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import dns_client
 from ansible_collections.selfhost.dane.plugins.module_utils.dns_client import Answer
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+from cryptography.hazmat.primitives.asymmetric import rsa
 from wire_fakes import Reply, Signer, name_server
 
 ZONE = "pyon.example."
@@ -277,6 +279,34 @@ def test_key_of_another_zone_does_not_count(signer: Signer) -> None:
     foreign = Signer("example.")
     keys = signed(foreign, foreign.keys(), "DNSKEY")
     assert "does not validate" in dns_client.validated(signed(signer, SOA, "SOA"), keys, (), NOW)
+
+
+@pytest.mark.parametrize(("others", "valid"), [(1, True), (2, False), (31, False)])
+def test_keys_with_one_tag(signer: Signer, others: int, valid: bool) -> None:
+    """The tag is a sum, so the key with its parts in another order has the same."""
+    octets = signer.dnskey.key
+    turned = [signer.dnskey.replace(key=octets[2 * place:] + octets[:2 * place]) for place in range(1, others + 1)]
+    assert {dns.dnssec.key_id(one) for one in turned} == {dns.dnssec.key_id(signer.dnskey)}
+    keys = signed(signer, dns.rrset.from_rdata_list(signer.zone, 3600, [signer.dnskey, *turned]), "DNSKEY")
+    assert (dns_client.validated(signed(signer, SOA, "SOA"), keys, (), NOW) == "") is valid
+
+
+@pytest.mark.parametrize(("exponent", "modulus", "valid"), [(3, 256, True), (8, 512, True), (9, 256, False), (3, 513, False)])
+def test_rsa_keys_with_long_numbers(exponent: int, modulus: int, valid: bool) -> None:
+    """Zeros before a number make it no larger, only longer."""
+    signer = Signer(ZONE)
+    signer.key = rsa.generate_private_key(65537, 2048)
+    numbers = signer.key.public_key().public_numbers()
+    signer.dnskey = signer.dnskey.replace(algorithm=8, key=bytes([exponent]) + numbers.e.to_bytes(exponent, "big") + numbers.n.to_bytes(modulus, "big"))
+    keys = signed(signer, signer.keys(), "DNSKEY")
+    assert (dns_client.validated(keys, keys, [signer.ds()], NOW) == "") is valid
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0", b"\0\xff", b"\0\xff\xff" + bytes(1000), b"\xff", bytes(3)])
+def test_rsa_keys_that_are_none(signer: Signer, octets: bytes) -> None:
+    broken = signer.dnskey.replace(algorithm=8, key=octets)
+    keys = signed(signer, dns.rrset.from_rdata_list(signer.zone, 3600, [signer.dnskey, broken]), "DNSKEY")
+    assert dns_client.validated(keys, keys, [signer.ds()], NOW) == ""
 
 
 # Transfers

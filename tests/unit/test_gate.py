@@ -17,7 +17,7 @@ import dns.rdatatype
 import dns.rrset
 import dns.version
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils import delegation, gate, history
+from ansible_collections.selfhost.dane.plugins.module_utils import delegation, dns_client, gate, history
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from ansible_collections.selfhost.dane.plugins.module_utils.gate import Result, Said
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA
@@ -686,6 +686,25 @@ def test_the_time_limit_is_kept(net: Net, everybody: bool) -> None:
         assert gate.named(result) is None
     else:
         assert of(result, HOME).error.startswith("had not answered everything when the time limit of 1 seconds was over")
+
+
+def test_nothing_is_read_when_the_time_limit_is_over(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading takes so long that the answers of both servers wait."""
+    zone, read, times = net.servers[HOME], dns_client.read, []
+
+    def slow(blank: dns_client.Answer, response: bytes, tcp: bool) -> dns_client.Answer:
+        times.append(time.monotonic())
+        time.sleep(0.3 if blank.rdtype == "TLSA" else 0)
+        return read(blank, response, tcp)
+
+    monkeypatch.setattr(dns_client, "read", slow)
+    net.servers = dict.fromkeys(net.servers, only(zone, "TLSA", lambda query, tcp: (zone if tcp else truncated_in_stream)(query, tcp)))
+    owners: dict[str, list[str]] = {f"_25._tcp.w{number}.pyon.example.": [] for number in range(40)}
+    with net.up() as port:
+        begun = time.monotonic()
+        result = gate.look("pyon.example", list(owners.items()), [RESOLVER], timeout=1, port=port)
+    assert begun + 0.5 < max(times) < begun + 1.3
+    assert all("time limit of 1 seconds was over" in one.error for one in result.addresses)
 
 
 def test_open_questions_are_bounded(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
