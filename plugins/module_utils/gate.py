@@ -26,6 +26,7 @@ from .tlsa import TLSA
 MOST_OWNERS = 10_000
 MOST_SECONDS = 3600       # of time limit
 MOST_IN_RRSET = 64       # records
+MOST_DENIALS = 8         # NSEC and NSEC3 RRsets of one answer that are validated: 3 prove whatever there is to prove
 WINDOW = 8               # questions that are open at one address
 PATIENCE = (1.0, 2.0, 2.0)  # seconds to wait after each datagram with the same question
 STREAM_PATIENCE = (5.0,)  # over TCP nothing is sent twice
@@ -529,9 +530,7 @@ class _Gate:
     def _denials(self, answer: Answer, keys: Any) -> list[Any]:
         """The NSEC and NSEC3 RRsets of the answer that are signed as they stand, by no wildcard."""
         found = []
-        for rrset in answer.authority:
-            if rrset.rdtype not in (denial.NSEC, denial.NSEC3):
-                continue
+        for rrset in [one for one in answer.authority if one.rdtype in (denial.NSEC, denial.NSEC3)][:MOST_DENIALS]:
             signed = next((one for one in answer.authority if (one.name, one.rdtype, one.covers) == (rrset.name, RRSIG, rrset.rdtype)), None)
             try:
                 signatures = self._signatures("its denial", rrset, signed, keys)

@@ -393,6 +393,28 @@ def test_nsec_from_a_wildcard_denies_nothing(net: Net) -> None:
     assert of(net.look(), HOME).verdict == "bogus"
 
 
+def test_many_denials(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures take time, so no more are looked at than a proof may need."""
+    validate, seen = dns_client.valid_signatures, []
+
+    def noted(rrset: dns.rrset.RRset, *others: dns.rrset.RRset) -> list[object]:
+        seen.append(rrset.rdtype)
+        return validate(rrset, *others)
+
+    def instead(query: bytes, _tcp: bool) -> bytes:
+        response = dns.message.make_response(dns.message.from_wire(query))
+        response.flags |= dns.flags.AA
+        for number in range(10):
+            rrset = dns.rrset.from_text(f"w{number}.pyon.example.", 60, "IN", "NSEC", "x.pyon.example. A")
+            response.authority += [rrset, net.signer.sign(rrset, 0, 1)]
+        return response.to_wire(max_size=65535)
+
+    monkeypatch.setattr(dns_client, "valid_signatures", noted)
+    net.servers[HOME] = only(net.servers[HOME], "TLSA", lambda query, tcp: instead(query, tcp) if tcp else truncated_in_stream(query, tcp))
+    assert of(net.look(), HOME).verdict == "bogus"
+    assert seen.count(dns.rdatatype.NSEC) == gate.MOST_DENIALS
+
+
 def test_large_rrset_that_is_signed(net: Net) -> None:
     net.servers[HOME] = made(net.signer, records=[f"3 1 1 {number:064x}" for number in range(65)]).answer
     assert "has 65 TLSA records in one RRset" in of(net.look(), HOME).error
