@@ -8,6 +8,7 @@ with the answer is one sentence in it.  DaneError is only for a missing library.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -19,11 +20,9 @@ from .errors import DaneError, printable
 
 try:
     import dns.dnssec
-    import dns.exception
     import dns.flags
     import dns.message
     import dns.name
-    import dns.query
     import dns.rcode
     import dns.rdataclass
     import dns.rdatatype
@@ -35,6 +34,13 @@ except ImportError:
 
 PAYLOAD = 1232  # octets; what passes everywhere without fragments
 MOST_RECORDS = 128  # in one answer, of all sections: an RRset of 64 with what goes with it
+MOST_LABELS = 2048  # in one answer, of all names: dnspython takes time with the square of what one name has
+MOST_POINTERS = 16  # in one name (RFC 1035 section 4.1.4)
+NAMES = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 39: (0, 1), 46: (18, 1), 47: (0, 1)}
+"""Of types that may be in an answer: where in their data the names begin, and how many there are.  NS, CNAME, SOA, PTR, MX, DNAME, RRSIG, NSEC."""
+NAMELESS = (1, 16, 28, 41, 43, 48, 50, 51, 52, 257)  # A, TXT, AAAA, OPT, DS, DNSKEY, NSEC3, NSEC3PARAM, TLSA, CAA
+OPT, REPORT_CHANNEL = 41, 18  # the type, and the one of its options that has a name (RFC 9567)
+WITHOUT_QUESTION = (1, 2, 4, 5)  # RCODEs of those that could not or would not read it: FORMERR, SERVFAIL, NOTIMP, REFUSED
 MOST_SIGNATURES = 8  # tried for one RRset
 MOST_COLLISIONS = 2  # keys with the tag and algorithm of a signature: more are made so that it takes time (CVE-2023-50387)
 RSA = (5, 7, 8, 10)  # algorithms
@@ -139,7 +145,7 @@ def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name
                     for rdata in signed or ()),
         referral=tuple(sorted(rdata.target.to_text().lower() for rdata in referral or ())),
         glue=tuple(sorted((found.name.to_text().lower(), rdata.address) for found in response.additional
-                          if found.rdclass == dns.rdataclass.IN and found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
+                          if found.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) for rdata in found)),
         alias=alias[0].target.to_text().lower() if alias else "",
         rrset=rrset,
         signatures=signed,
@@ -147,28 +153,85 @@ def _read(blank: Answer, response: dns.message.Message, canonical: dns.name.Name
     )
 
 
-def _exchange(query: dns.message.Message, address: str, port: int, timeout: float, tcp: bool) -> tuple[dns.message.Message, bool]:
-    """The response and whether it came over TCP.  UDP is tried twice, a truncated answer is asked for again over TCP."""
+class _Strays(TimeoutError):
+    """The time is over; the rest of the sentence on what came and is no answer."""
+
+
+def _answers(octets: bytes, query: bytes, section: bytes) -> bool:
+    """Whether `octets` are the response to `query`, whose question section is `section`."""
+    if len(octets) < 12 or octets[:2] != query[:2] or octets[2] & 0xF8 != 0x80:  # QR, and the opcode QUERY
+        return False
+    if octets[4:6] == b"\0\0":
+        return octets[3] & 15 in WITHOUT_QUESTION
+    return octets[12:12 + len(section)].lower() == section
+
+
+def _left(deadline: float) -> float:
+    """Seconds.  TimeoutError where there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _datagram(query: bytes, section: bytes, address: str, port: int, timeout: float) -> bytes:
+    """The response over UDP to `query`, which is sent twice.  What else comes is passed over: anybody can send it."""
+    family, kind, _protocol, _name, where = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
+    begun, strays = time.monotonic(), 0
+    with socket.socket(family, kind) as datagrams:
+        for until in (begun + timeout / 3, begun + timeout):
+            datagrams.sendto(query, where)
+            while (left := until - time.monotonic()) > 0:
+                datagrams.settimeout(left)
+                try:
+                    octets, peer = datagrams.recvfrom(65535)
+                except TimeoutError:
+                    break
+                if peer[:2] == where[:2] and _answers(octets, query, section):
+                    return octets
+                strays += 1
+    raise _Strays(f", and {strays} messages with a wrong sender, id or question came" if strays else "")
+
+
+def _octets(stream: socket.socket, count: int, deadline: float) -> bytes:
+    found = bytearray()
+    while len(found) < count:
+        stream.settimeout(_left(deadline))
+        part = stream.recv(count - len(found))
+        if not part:
+            raise EOFError
+        found += part
+    return bytes(found)
+
+
+def _streamed(query: bytes, section: bytes, address: str, port: int, deadline: float) -> bytes:
+    """The response over TCP, whose messages have their length before them (RFC 1035 section 4.2.2)."""
+    family, kind, _protocol, _name, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    with socket.socket(family, kind) as stream:
+        stream.settimeout(_left(deadline))
+        stream.connect(where)
+        stream.sendall(len(query).to_bytes(2, "big") + query)
+        octets = _octets(stream, int.from_bytes(_octets(stream, 2, deadline), "big"), deadline)
+    if not _answers(octets, query, section):
+        raise DaneError("it has a wrong id or question")
+    return octets
+
+
+def _exchange(query: bytes, section: bytes, address: str, port: int, timeout: float, tcp: bool) -> tuple[bytes, bool]:
+    """The response and whether it came over TCP, where a truncated answer is asked for again."""
     deadline = time.monotonic() + timeout
     if not tcp:
-        for limit in (timeout / 3, None):
-            remaining = max(deadline - time.monotonic(), 0.01)
-            try:
-                response = dns.query.udp(query, address, timeout=min(limit or remaining, remaining), port=port, ignore_unexpected=True)
-            except dns.exception.Timeout:
-                if limit is None:
-                    raise
-                continue
-            if not response.flags & dns.flags.TC:
-                return response, False
-            break
-    return dns.query.tcp(query, address, timeout=max(deadline - time.monotonic(), 0.01), port=port), True
+        octets = _datagram(query, section, address, port, timeout)
+        if not octets[2] & 2:
+            return octets, False
+    return _streamed(query, section, address, port, deadline), True
 
 
 def _question(address: str, owner: str, rdtype: str, timeout: float, tcp: bool, dnssec: bool, port: int, recursion: bool) -> Answer:
     require()
     blank = Answer(address, absolute(owner), rdtype)
     subject = f"{printable(address)} asked for {printable(absolute(owner))} {printable(rdtype)} over {'TCP' if tcp else 'UDP'}"
+    silence = f"{subject} did not answer in {timeout:.2g} seconds"
     try:
         name = name_of(owner)
     except DaneError as error:
@@ -176,19 +239,21 @@ def _question(address: str, owner: str, rdtype: str, timeout: float, tcp: bool, 
     try:
         query = dns.message.make_query(name, rdtype, use_edns=0, want_dnssec=dnssec, payload=PAYLOAD)
         query.flags = dns.flags.RD | dns.flags.AD if recursion else dns.flags.Flag(0)
-        response, used_tcp = _exchange(query, address, port, timeout, tcp)
-        canonical = name
-        if recursion and isinstance(response, dns.message.QueryMessage) and response.rcode() == dns.rcode.NOERROR:
-            canonical = response.resolve_chaining().canonical_name
-        return _read(blank, response, canonical, used_tcp)
-    except dns.exception.Timeout:
-        return replace(blank, tcp=tcp, error=f"{subject} did not answer in {timeout:.2g} seconds")
-    except OSError as error:
-        return replace(blank, tcp=tcp, error=f"{subject} cannot be reached: {error.strerror or printable(error)}")
+        octets, used_tcp = _exchange(query.to_wire(), question(owner, rdtype), address, port, timeout, tcp)
+    except _Strays as strays:
+        return replace(blank, error=f"{silence}{strays}")
+    except TimeoutError:
+        return replace(blank, tcp=tcp, error=silence)
+    except (OSError, UnicodeError) as error:  # of what is no address
+        return replace(blank, tcp=tcp, error=f"{subject} cannot be reached: {getattr(error, 'strerror', None) or printable(error, 100)}")
     except EOFError:
         return replace(blank, tcp=tcp, error=f"{subject} closed the connection without an answer")
-    except Exception as error:  # noqa: BLE001  the parser is not ours, and what it reads may be made to break it
-        return replace(blank, tcp=tcp, error=f"{subject} sent what is no answer: {type(error).__name__} {printable(error, 100)}".rstrip())
+    except DaneError as error:
+        return replace(blank, tcp=tcp, error=f"{subject} sent what is no answer: {error}")
+    if rdtype == "AXFR":  # the zone is not read, and may have records of any type
+        return replace(blank, tcp=used_tcp, rcode=dns.rcode.to_text(dns.rcode.Rcode(octets[3] & 15)))
+    answer = read(blank, octets, used_tcp, recursion)
+    return replace(answer, tcp=tcp, error=f"{subject} {answer.error}") if answer.error else answer
 
 
 def ask(address: str, owner: str, rdtype: str, timeout: float = 5, tcp: bool = False, dnssec: bool = True, port: int = 53) -> Answer:
@@ -232,14 +297,70 @@ def query(number: int, section: bytes) -> bytes:
     return struct.pack("!6H", number, 0, 1, 0, 0, 1) + section + struct.pack("!BHHIH", 0, 41, PAYLOAD, 0x8000, 0)
 
 
-def read(blank: Answer, response: bytes, tcp: bool = False) -> Answer:
-    """`blank` (server, owner and rdtype) with what the message `response` says; its `error` goes on from the name of the server."""
+def _message(octets: bytes) -> dns.message.Message:
+    """`octets`, read by dnspython.  That may take seconds for one message: some versions follow pointers to pointers without end, and all
+    are slow with names of many labels.  So what has names is walked through before (RFC 1035 section 4.1), and refused where there
+    may be names that are not known here.  DaneError says why."""
+    labels = 0
+
+    def after_name(place: int) -> int:
+        nonlocal labels
+        end = pointers = 0
+        while length := octets[place]:
+            if length < 0xC0:
+                labels += 1
+                place += 1 + length
+            else:
+                pointers += 1
+                end = end or place + 2
+                place = (length & 0x3F) << 8 | octets[place + 1]
+            if pointers > MOST_POINTERS or labels > MOST_LABELS:
+                raise DaneError(f"it has more than {MOST_POINTERS} pointers in a name or {MOST_LABELS} labels")
+        return end or place + 1
+
+    questions, *counts = struct.unpack_from("!4H", octets, 4)
+    if questions > 1:
+        raise DaneError(f"it has {questions} questions")
+    place = after_name(12) + 4 if questions else 12
+    for _record in range(sum(counts)):
+        place = after_name(place)
+        kind, rdclass, _ttl, length = struct.unpack_from("!HHIH", octets, place)
+        if kind not in NAMES and kind not in NAMELESS:
+            raise DaneError(f"it has a record of type {kind}, which was not asked for")
+        if rdclass != dns.rdataclass.IN and kind != OPT:  # an A record of the class CH has a name
+            raise DaneError(f"it has a record of class {rdclass}, which was not asked for")
+        if kind == OPT and length > PAYLOAD:
+            raise DaneError(f"it has options of {length} octets")
+        begin, names = NAMES.get(kind, (0, 0))
+        end = place + 10 + length
+        place += 10 + begin
+        for _name in range(names):
+            place = after_name(place)
+        while kind == OPT and place < end:
+            option, size = struct.unpack_from("!HH", octets, place)
+            if option == REPORT_CHANNEL:
+                after_name(place + 4)
+            place += 4 + size
+        place = end
+    return dns.message.from_wire(octets)
+
+
+def read(blank: Answer, response: bytes, tcp: bool = False, recursion: bool = False) -> Answer:
+    """`blank` (server, owner and rdtype) with what the message `response` says; its `error` goes on from the name of the server.
+
+    recursion: CNAMEs are followed.
+    """
     try:
-        records = sum(struct.unpack("!3H", response[6:12]))
+        records = sum(struct.unpack_from("!3H", response, 6))
         if records > MOST_RECORDS or (not tcp and len(response) > PAYLOAD):
             return replace(blank, error=f"sent an answer that is too large: {len(response)} octets, {records} records")
-        return _read(blank, dns.message.from_wire(response), name_of(blank.owner), tcp)
-    except Exception as error:  # noqa: BLE001  as in _question
+        message, canonical = _message(response), name_of(blank.owner)
+        if recursion and isinstance(message, dns.message.QueryMessage) and message.rcode() == dns.rcode.NOERROR:
+            canonical = message.resolve_chaining().canonical_name
+        return _read(blank, message, canonical, tcp)
+    except DaneError as error:
+        return replace(blank, error=f"sent what is no answer: {error}")
+    except Exception as error:  # noqa: BLE001  the parser is not ours, and what it reads may be made to break it
         return replace(blank, error=f"sent what is no answer: {type(error).__name__} {printable(error, 100)}".rstrip())
 
 
@@ -294,7 +415,7 @@ def valid_signatures(rrset: dns.rrset.RRset, signatures: dns.rrset.RRset, keys: 
             dns.dnssec.validate_rrsig(rrset, signature, {keys.name: rrset_of(keys, named)}, None, now)
         except ImportError as error:
             raise DaneError("cryptography is not here or too old for dnspython; install the package python3-cryptography") from error
-        except Exception:  # noqa: BLE001, S112  as in _question: keys and signatures are what a server sent
+        except Exception:  # noqa: BLE001, S112  as in read: keys and signatures are what a server sent
             continue
         found.append(signature)
     return found

@@ -3,7 +3,12 @@
 """Questions to name servers on loopback, that answer well, badly or not at all."""
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +22,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils import dns_client
 from ansible_collections.selfhost.dane.plugins.module_utils.dns_client import Answer
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from cryptography.hazmat.primitives.asymmetric import rsa
-from wire_fakes import Reply, Signer, name_server
+from wire_fakes import Reply, Signer, name_server, serving
 
 ZONE = "pyon.example."
 SOA = dns.rrset.from_text(ZONE, 3600, "IN", "SOA", "vps.pyon.example. hostmaster.pyon.example. 7 1 2 3 4")
@@ -108,7 +113,8 @@ def test_referral_and_glue() -> None:
 def test_glue_of_another_class_is_none() -> None:
     """In the class CH the address of an A record is a number."""
     glue = dns.rrset.from_text("vps.pyon.example.", 60, "CH", "A", "x. 7")
-    assert asked(lambda query, _: respond(query, additional=(glue,)), "NS").glue == ()
+    found = asked(lambda query, _: respond(query, additional=(glue,)), "NS")
+    assert found.glue == () and "it has a record of class 3, which was not asked for" in found.error
 
 
 def test_resolver_is_asked_for_recursion_and_its_ad_is_told() -> None:
@@ -178,6 +184,163 @@ def test_malformed(reply: object, tcp: bool) -> None:
     assert found.error.startswith("127.0.0.1 asked for pyon.example. SOA over ")
     assert found.records == () and found.rcode == "" and found.serial is None
     assert time.monotonic() - begun < 2.5
+
+
+@contextlib.contextmanager
+def datagrams(handle: Callable[[socket.socket, bytes, tuple[str, int]], None]) -> Iterator[int]:
+    """A name server over UDP that sends what it likes for each question."""
+    with socket.socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as last:
+        server.bind(("127.0.0.1", 0))
+
+        def run() -> None:
+            while (got := server.recvfrom(65535))[0] != b"end":
+                handle(server, *got)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            last.sendto(b"end", server.getsockname())
+            thread.join(5)
+
+
+def from_another(query: bytes, peer: tuple[str, int]) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        other.sendto(respond(query, SOA), peer)
+
+
+@pytest.mark.parametrize("stray", [
+    lambda server, query, peer: server.sendto(wrong_id(query), peer),
+    lambda server, query, peer: server.sendto(wrong_question(query), peer),
+    lambda server, query, peer: server.sendto(query, peer),
+    lambda server, query, peer: server.sendto(b"", peer),
+    lambda server, query, peer: from_another(query, peer),
+])
+def test_stray_datagrams_are_passed_over(stray: Callable[[socket.socket, bytes, tuple[str, int]], None]) -> None:
+    right = dns.rrset.from_rdata(ZONE, 3600, SOA[0].replace(serial=8))
+
+    def handle(server: socket.socket, query: bytes, peer: tuple[str, int]) -> None:
+        stray(server, query, peer)
+        time.sleep(0.05)
+        server.sendto(respond(query, right), peer)
+
+    with datagrams(handle) as port:
+        assert dns_client.ask("127.0.0.1", ZONE, "SOA", 2, port=port).serial == 8
+
+
+def test_nothing_but_stray_datagrams() -> None:
+    found = asked(lambda query, _: wrong_id(query), timeout=0.4)
+    assert found.error.endswith("did not answer in 0.4 seconds, and 2 messages with a wrong sender, id or question came")
+
+
+def test_refused_without_the_question() -> None:
+    found = asked(lambda query, _: query[:2] + b"\x80\x05" + bytes(8))
+    assert (found.rcode, found.error) == ("REFUSED", "")
+    assert "did not answer" in asked(lambda query, _: query[:2] + b"\x80\x00" + bytes(8), timeout=0.2).error
+
+
+def test_answer_that_drips() -> None:
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(b"\xff\xff")
+        while True:
+            connection.sendall(b"\0")
+            time.sleep(0.05)
+
+    with serving(handle) as port:
+        begun = time.monotonic()
+        assert "did not answer in 0.5 seconds" in dns_client.ask("127.0.0.1", ZONE, "SOA", 0.5, tcp=True, port=port).error
+        assert time.monotonic() - begun < 0.8
+
+
+def test_answer_that_ends_early() -> None:
+    def handle(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"\xff\xff\0")
+
+    with serving(handle) as port:
+        assert "closed the connection without an answer" in dns_client.ask("127.0.0.1", ZONE, "SOA", 2, tcp=True, port=port).error
+
+
+def test_what_is_no_address() -> None:
+    for address in ("x", "x" * 100, "2001:db8::zz"):
+        assert "cannot be reached" in dns_client.ask(address, ZONE, "SOA", 1).error
+
+
+# Messages that are made so that reading them takes long
+
+def record(kind: int, data: bytes, owner: bytes = b"\0") -> bytes:
+    return owner + struct.pack("!HHIH", kind, 1, 60, len(data)) + data
+
+
+def message(*records: bytes) -> bytes:
+    return struct.pack("!6H", 1, 0x8400, 1, len(records), 0, 0) + dns_client.question(ZONE, "SOA") + b"".join(records)
+
+
+def chain(pointers: int) -> tuple[bytes, bytes]:
+    """A record with pointers to pointers, and a name that comes to its end with so many."""
+    begin = len(message()) + 11 + 4
+    places = [len(message()) - 5, *range(begin, begin + 2 * pointers - 2, 2)]  # the first has the root
+    octets = [struct.pack("!H", 0xC000 | place) for place in places]
+    return record(48, bytes(4) + b"".join(octets[:-1])), octets[-1]
+
+
+def fault(octets: bytes) -> str:
+    begun = time.process_time()
+    found = dns_client.read(Answer("127.0.0.1", ZONE, "SOA"), octets, tcp=True)
+    assert time.process_time() - begun < 1 and (not found.error or (found.records, found.rcode) == ((), ""))
+    return found.error
+
+
+@pytest.mark.parametrize("pointers", [16, 17, 8000])
+@pytest.mark.parametrize(("kind", "before"), [(2, b""), (5, b""), (6, b""), (6, b"\0"), (12, b""), (15, b"\0\1"), (39, b""), (46, bytes(18)), (47, b""),
+                                              (41, struct.pack("!HHHH", 3, 0, 18, 2)), (52, None)])
+def test_pointers_to_pointers(kind: int, before: bytes | None, pointers: int) -> None:
+    first, name = chain(pointers)
+    last = record(kind, b"", name) if before is None else record(kind, before + name + (b"\0" + bytes(20) if kind == 6 else b""))
+    assert (fault(message(first, last)) == "sent what is no answer: it has more than 16 pointers in a name or 2048 labels") is (pointers > 16)
+
+
+def test_a_pointer_to_itself() -> None:
+    assert "16 pointers" in fault(message()[:12] + b"\xc0\x0c\0\6\0\1")
+
+
+@pytest.mark.parametrize(("records", "labels", "error"), [(14, 127, ""), (2, 128, "NameTooLong"), (17, 127, "2048 labels"), (127, 120, "2048 labels"),
+                                                          (1, 30000, "2048 labels")])
+def test_many_labels(records: int, labels: int, error: str) -> None:
+    """All names are the first."""
+    last = [record(2, struct.pack("!H", 0xC000 | len(message())), bytes([1, 65 + place % 26]) + b"\0") for place in range(records)]
+    found = fault(message(record(16, b"\0", b"\1x" * labels + b"\0"), *last))
+    assert error in found and bool(error) is bool(found)
+
+
+@pytest.mark.parametrize("kind", [0, 3, 13, 17, 24, 33, 35, 55, 64, 65, 249, 250, 255, 65535])
+def test_types_that_are_not_asked_for(kind: int) -> None:
+    """Those of them that have names could have them anywhere, as HIP has tens of thousands."""
+    first, name = chain(8000)
+    assert fault(message(first, record(kind, name * 20000))) == f"sent what is no answer: it has a record of type {kind}, which was not asked for"
+
+
+def test_many_options() -> None:
+    assert "it has options of 60000 octets" in fault(message(record(41, bytes(60000))))
+
+
+def test_many_questions() -> None:
+    octets = bytearray(message())
+    octets[4:6] = b"\xff\xff"
+    assert "it has 65535 questions" in fault(bytes(octets))
+
+
+@pytest.mark.parametrize("octets", [message()[:-1], message(record(1, b"1234"))[:-1], message(b"\0"), message(b"\xc0"), message(record(6, b"\1")), b"",
+                                    bytes(11)])
+def test_messages_that_end_early(octets: bytes) -> None:
+    assert fault(octets).startswith("sent what is no answer: ")
+
+
+def test_many_records_in_one_answer() -> None:
+    many = dns.rrset.from_text(ZONE, 60, "IN", "A", *(f"192.0.2.{number}" for number in range(129)))
+    assert "sent an answer that is too large: " in asked(lambda query, _: respond(query, many), "A", tcp=True).error
 
 
 @pytest.mark.parametrize("tcp", [False, True])
@@ -315,6 +478,7 @@ def test_rsa_keys_that_are_none(signer: Signer, octets: bytes) -> None:
     (lambda query, tcp: respond(query, rcode=5), False),
     (lambda query, tcp: respond(query, rcode=9), False),
     (lambda query, tcp: respond(query, SOA), True),
+    (lambda query, tcp: respond(query, SOA, dns.rrset.from_text("a.pyon.example.", 60, "IN", "SRV", *(f"0 0 {port} b." for port in range(999)))), True),
     (lambda query, tcp: None, False),
     (lambda query, tcp: b"\xff" * 20, None),
 ])

@@ -714,10 +714,10 @@ def test_nothing_is_read_when_the_time_limit_is_over(net: Net, monkeypatch: pyte
     """Reading takes so long that the answers of both servers wait."""
     zone, read, times = net.servers[HOME], dns_client.read, []
 
-    def slow(blank: dns_client.Answer, response: bytes, tcp: bool) -> dns_client.Answer:
+    def slow(blank: dns_client.Answer, response: bytes, tcp: bool, recursion: bool = False) -> dns_client.Answer:
         times.append(time.monotonic())
         time.sleep(0.3 if blank.rdtype == "TLSA" else 0)
-        return read(blank, response, tcp)
+        return read(blank, response, tcp, recursion)
 
     monkeypatch.setattr(dns_client, "read", slow)
     net.servers = dict.fromkeys(net.servers, only(zone, "TLSA", lambda query, tcp: (zone if tcp else truncated_in_stream)(query, tcp)))
