@@ -302,28 +302,25 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
         return RRset(published, f"kept as it is published: {owner.trouble}", (owner.trouble,))
     kinds, unchanged = _kinds(owner, backends, rules, now)
     known = frozenset(record for one in backends for record in one.records())
-    unsure = any(one.unsure() for one in backends)
+    unsure = any(one.unsure() for one in backends) or any(rrset.records == LOST for rrset in owner.history.rrsets)
     # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
-    unsure = unsure or any(rrset.records == LOST for rrset in owner.history.rrsets)
     stays = owner.leaving | _presented(backends)
     others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in stays)
     bound_to = any(not kind[1] for kind in kinds)
-    added = [one for one in backends if published and bound_to and one.live and one.chain().records().isdisjoint(published)]
-    unfit = {(one.host, one.certificate): texts for one in added if (texts := _not_bound(owner, one, rules))}
-    unchanged = (*unchanged, *(text for texts in unfit.values() for text in texts))
+    unfit = {(one.host, one.certificate): texts for one in backends if bound_to and (texts := _not_to_add(owner, one, rules))}
     union = others | frozenset(record for one in backends for record in (
         one.records() & published if (one.host, one.certificate) in unfit else _wanted(owner, one, backends, bound_to, rules, now)))
     wanted = frozenset(record for record in union if {(record.usage, record.selector, record.matching_type)} <= kinds)
     # nothing that is presented loses its record, so an endpoint that does not match did not before, and is no worse off by another record
     wrong = tuple(text for one in backends if one.heard for text in _mismatch(owner, one, wanted))
-    held = tuple(text for one in backends for text in _not_ready(owner, one, rules)) if not published else ()
-    if not published and (held or wrong):
-        return RRset(published, "not published yet: not every endpoint is known to match", (*held, *wrong))
     if not published:
-        return RRset(wanted, f"first publication: every endpoint presents a {noun} that a record stands for")
+        held = (*(text for one in backends for text in _not_ready(owner, one, rules)), *wrong)
+        return RRset(published, "not published yet: not every endpoint is known to match", held) if held else RRset(
+            wanted, f"first publication: every endpoint presents a {noun} that a record stands for")
     if wrong and _is_new(owner, rules, now):
         return RRset(frozenset(), "withdrawn: not every endpoint matches, and the first publication is less than one hold ago", wrong)
-    silent = tuple(dict.fromkeys((*(text for one in backends for text in _not_seen(owner, one, backends, bound_to, rules, now)), *wrong, *unchanged)))
+    silent = tuple(dict.fromkeys((*(text for one in backends for text in _not_seen(owner, one, backends, bound_to, rules, now)), *wrong, *unchanged,
+                                  *(text for texts in unfit.values() for text in texts))))
     if parameters(wanted) - parameters(published):
         return RRset(wanted, "the scheme changes: the records of the new one are added for all that is presented", silent)
     if parameters(published) - parameters(wanted):
@@ -423,6 +420,12 @@ def _not_ready(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
         held.append(f"{backend.host} has no endpoint that was looked at")
     held += [f"{backend.host}: {seen.endpoint} presents no certificate: {seen.error or 'no TLS'}" for seen in presented if not seen.spki]
     return held + _not_bound(owner, backend, rules)
+
+
+def _not_to_add(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
+    """Why what is live on `backend`, and has no record in the RRset of `owner`, is not to get one that stands for a certificate."""
+    new = backend.live and owner.published() and backend.chain().records().isdisjoint(owner.published())
+    return _not_bound(owner, backend, rules) if new else []
 
 
 def _not_bound(owner: Owner, backend: Backend, rules: Rules) -> list[str]:

@@ -118,6 +118,8 @@ def test_a_first_publication_that_an_endpoint_does_not_match_is_withdrawn() -> N
     again = replace(new(A, B), history=published(new(A, B).history, frozenset(), TTL, SIGNED, EXPIRE, UNTIL - 1))
     assert planned(again, WRONG, now=UNTIL)[1] == Step("wait", "its TLSA records are not published yet", held_by=held)
     assert planned(again, backend(), now=UNTIL)[0].records == rrset(A, B), "and published again when all of them do"
+    back = replace(again, history=published(again.history, rrset(A, B), TTL, SIGNED, EXPIRE, UNTIL + 1000, True))
+    assert planned(back, WRONG, now=UNTIL + 1000)[1].kind == "withdraw", "for the first time again"
 
 
 @pytest.mark.parametrize(("one", "backends", "now"), [
