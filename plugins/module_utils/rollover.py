@@ -359,11 +359,11 @@ def _wanted(owner: Owner, backend: Backend, backends: Sequence[Backend], bound: 
     published, current = owner.published(), backend.current()
     kept = backend.records() & published
     live = backend.chain().records() if backend.live else frozenset()
-    if backend.heard and not backend.live:
-        clean = kept - backend.burnt()
-        return clean | kept & _presented(backends) | _joining(backend, clean, bound)
-    if current is None or not backend.heard:
+    if not backend.heard:
         return kept | live
+    if current is None:
+        clean = kept - backend.burnt() if backend.proven or not backend.live else kept
+        return clean | kept & _presented(backends) | live | (frozenset() if backend.live else _joining(backend, clean, bound))
     following = frozenset(record for chain in backend.following(bound) for record in chain.records())
     return (kept - _retired(owner, backend, backends, bound, rules, now)) | live | following
 

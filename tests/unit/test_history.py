@@ -155,6 +155,14 @@ def test_the_latest_signature_and_the_largest_expire_stay() -> None:
     assert published(history, OLD, TTL, SIGNED + 9, EXPIRE, 6).rrsets[0].signed_until == SIGNED + 9
 
 
+def test_a_first_rrset_stays_one_until_another_follows() -> None:
+    first = published(History(), OLD, TTL, SIGNED, EXPIRE, 7, True)
+    for history, since in ((first, 7), (published(first, OLD, TTL, SIGNED + 9, EXPIRE, 8), 7), (published(first, NEW, TTL, SIGNED, EXPIRE, 8), None),
+                           (published(History(), OLD, TTL, SIGNED, EXPIRE, 7), None)):
+        current = history.current()
+        assert current and current.first == since
+
+
 def test_a_server_that_is_named_again_may_have_what_it_had() -> None:
     """It was taken out as it was dead, and comes back with its disk."""
     history = published(named(published(History(), OLD, TTL, SIGNED, EXPIRE, 0), [ONE, TWO], (), 0), NEW, TTL, SIGNED, EXPIRE, 10)

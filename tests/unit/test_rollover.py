@@ -662,6 +662,8 @@ def test_the_stolen_keys_of_what_joins_leave_and_clean_ones_come() -> None:
     assert plan([owner(A, B, C, D)], [backend(), new], RULES, 5000).rrsets[MAIL].records == rrset(A, B, E)
     presents = replace(new, presented=(seen(D),))
     assert plan([owner(A, B, C, D)], [backend(), presents], RULES, 5000).rrsets[MAIL].records == rrset(A, B, D, E), "but for what is presented"
+    foreign = replace(new, presented=(seen("9" * 64),))
+    assert plan([owner(A, B, C, D)], [backend(), foreign], RULES, 5000).rrsets[MAIL].records == rrset(A, B, E), "and nobody else's is added"
     off = replace(new, heard=False)
     assert plan([owner(A, B, C, D)], [backend(), off], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C, D)
     none = plan([owner(A, B, C, D)], [backend(), rsa(*stolen, live="", presented=(seen(""),))], RULES, 5000)
@@ -680,6 +682,14 @@ def test_what_is_not_heard_of_gets_no_records_for_joining() -> None:
 
 def test_a_host_that_has_lost_its_live_key_gets_no_records_for_joining() -> None:
     assert plan([owner(E)], [backend(B, C, live=A)], RULES, 5000).rrsets[MAIL].records == rrset(A, E)
+
+
+def test_of_a_host_that_has_lost_its_live_key_the_stolen_ones_leave_and_the_others_stay() -> None:
+    one = backend(B, key(C, compromised=True), D, live=A)
+    assert plan([owner(A, B, C, D)], [one], RULES, 5000).rrsets[MAIL].records == rrset(A, B, D)
+    for other in (replace(one, presented=(seen(C),)), replace(one, proven=False)):
+        assert plan([owner(A, B, C, D)], [other], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C, D)
+    assert plan([owner(A, B, C, D)], [replace(one, heard=False)], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C, D)
 
 
 def test_what_no_client_can_reach_any_more_leaves_the_rrset() -> None:

@@ -353,6 +353,12 @@ def test_none_is_added_where_certificates_live_too_short() -> None:
     assert found.records == keys(A, B) and "lower one of these" in found.held_by[0] and step.held_by == found.held_by
 
 
+def test_an_older_certificate_that_is_presented_and_has_its_record_holds_no_change_back() -> None:
+    one = owner(keys(A) | certs(F, G), certs(F, G), gone=2000)
+    both = backend(known=(G,), presented=(seen(A, F), seen(A, G, "v6")))
+    assert planned(one, both, now=2000 + HOLD + P.lead)[0].records == certs(F, G)
+
+
 def test_none_is_added_where_a_service_presents_an_older_certificate() -> None:
     found, _step = planned(owner(keys(A, B)), backend(presented=(seen(A, F), seen(A, X, "v6"))))
     assert (found.records, found.reason) == (keys(A, B), "kept as it is published")
@@ -501,7 +507,9 @@ def test_a_host_that_is_added_is_held_to_what_a_first_publication_is() -> None:
         found = planned(owner(certs(F)), backend(), one)[0]
         assert found.records == certs(F) and any(text.startswith(("mx2: the scheme 3 0 1 needs", "mx2 has not been told")) for text in found.held_by)
         assert planned(owner(certs(F, J)), backend(), one)[0].records == certs(F, J), "one that is there stays"
-        assert planned(owner(keys(A, B)), backend(), one, rules=KEYS)[0].records == keys(A, B, C), "and keys need none of it"
+        for rules in (KEYS, CERTIFICATES):
+            assert planned(owner(keys(A, B)), backend(), one, rules=rules)[0].records == keys(A, B, C), "and keys need none of it"
+        assert planned(owner(certs(F, G)), backend(known=(G,)), one)[0].records == certs(F), "what has had its time leaves all the same"
 
 
 def test_a_certificate_that_nobody_knows_keeps_its_record_where_something_was_lost() -> None:
