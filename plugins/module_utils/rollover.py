@@ -347,8 +347,8 @@ def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     held = [text for one in backends for text in (*one.unsure(), *_mismatch(owner, one, owner.published() | live))]
     if owner.leaving:
         held.append("a host that has left the name may still be reached by it")
+    held += [text for one in backends for text in (_not_bound if wanted not in have else _not_to_add)(owner, one, rules)]
     if wanted not in have:
-        held += [text for one in backends for text in _not_bound(owner, one, rules)]
         return (have if held else have | {wanted}), tuple(held)
     found = covered(wanted, owner.history, rules.caches)
     return (have if held or not found.is_open(now) else {wanted}), (*held, *found.waits_for)
@@ -423,8 +423,9 @@ def _not_ready(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
 
 
 def _not_to_add(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
-    """Why what is live on `backend`, and has no record in the RRset of `owner`, is not to get one that stands for a certificate."""
-    new = backend.live and owner.published() and backend.chain().records().isdisjoint(owner.published())
+    """Why the certificate that is live on `backend`, and has no record of its own in the RRset of `owner`, is not to get one."""
+    published = owner.published()
+    new = published and backend.live and any(not record.selector and record not in published for record in backend.chain().records())
     return _not_bound(owner, backend, rules) if new else []
 
 

@@ -500,6 +500,11 @@ def test_a_certificate_joins_beside_records_of_both_schemes() -> None:
     assert outcome.held == ()
 
 
+def test_a_first_publication_is_held_for_what_is_wrong_alone() -> None:
+    found = planned(owner(frozenset()), backend(bound=False))[0]
+    assert found.held_by == ("vps has not been told yet that its timer must not renew g",)
+
+
 def test_a_host_that_is_added_is_held_to_what_a_first_publication_is() -> None:
     added = backend(key(C, J), live=J, host="mx2", presented=(seen(C, J, "m4"),))
     assert planned(owner(certs(F)), backend(), added)[0].records == certs(F, J)
@@ -507,6 +512,10 @@ def test_a_host_that_is_added_is_held_to_what_a_first_publication_is() -> None:
         found = planned(owner(certs(F)), backend(), one)[0]
         assert found.records == certs(F) and any(text.startswith(("mx2: the scheme 3 0 1 needs", "mx2 has not been told")) for text in found.held_by)
         assert planned(owner(certs(F, J)), backend(), one)[0].records == certs(F, J), "one that is there stays"
+        renewed = replace(one, keys=(key(C, K),), known=(*one.known, Chain(C, K)))
+        assert planned(owner(certs(F, J)), backend(), renewed)[0].records == certs(F, J, K), "and has its next one"
+        both = owner(keys(A, B, C) | certs(F), gone=2000)
+        assert planned(both, backend(), one, now=10**5)[0].records == keys(A, C) | certs(F), "records of keys stay as long as it has no other"
         for rules in (KEYS, CERTIFICATES):
             assert planned(owner(keys(A, B)), backend(), one, rules=rules)[0].records == keys(A, B, C), "and keys need none of it"
         assert planned(owner(certs(F, G)), backend(known=(G,)), one)[0].records == certs(F), "what has had its time leaves all the same"
