@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from lab_client import ADDRESSES, HOME, MX, VPS, Run, good, on, verify, wait_for
+from lab_client import ADDRESSES, HOME, MX, PEER, VPS, Run, good, on, verify, wait_for
 from rolls import FAST, KEEP, POLICY, renew
 
 OWNER = f"_443._tcp.{MX}"
@@ -24,7 +24,7 @@ OURS = "rm -f /etc/apache2/conf-enabled/other.conf /root/other.key /root/other.c
 
 def published(owner: str, server: str = VPS) -> bool:
     """Whether the name server serves TLSA records of `owner`."""
-    return bool(on(VPS, f"dig +short +norec @{ADDRESSES[server][0]} {owner} TLSA"))
+    return bool(on(PEER, f"dig +short +norec @{ADDRESSES[server][0]} {owner} TLSA"))
 
 
 def run(*arguments: str) -> Run:
