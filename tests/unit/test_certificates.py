@@ -1971,8 +1971,8 @@ def test_a_certificate_that_is_gone_from_the_model_is_forgotten(world: World) ->
 
 
 @pytest.mark.parametrize("change", [{"addresses": None}, {"readers": []}, {"units": None}, {"bound": []}, {"order_timeout": float("inf")}, None])
-def test_arguments_of_another_shape_are_damaged_and_written_again(world: World, capsys: pytest.CaptureFixture[str],
-                                                                 change: dict[str, Any] | None) -> None:
+def test_arguments_of_another_shape_are_damaged_and_written_again(
+        world: World, capsys: pytest.CaptureFixture[str], change: dict[str, Any] | None) -> None:
     world.run()
     path = world.root / "etc" / "certificates.json"
     good = path.read_text()
