@@ -347,7 +347,7 @@ def _kinds(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     held = [text for one in backends for text in (*one.unsure(), *_mismatch(owner, one, owner.published() | live))]
     if owner.leaving:
         held.append("a host that has left the name may still be reached by it")
-    held += [text for one in backends for text in (_not_bound if wanted not in have else _not_to_add)(owner, one, rules)]
+    held += [text for one in backends for text in _not_to_add(owner, one, rules)]
     if wanted not in have:
         return (have if held else have | {wanted}), tuple(held)
     found = covered(wanted, owner.history, rules.caches)

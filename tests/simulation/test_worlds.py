@@ -169,6 +169,13 @@ class Leaving(Controller):
         return [replace(owner, leaving=owner.published()) for owner in super().owners(record, trouble)]
 
 
+class Stolen(Controller):
+    """As if others had all keys of a certificate that is to join another one."""
+
+    def backends(self, record):  # type: ignore[no-untyped-def]
+        return [one if one.live else replace(one, keys=tuple(replace(key, compromised=True) for key in one.keys)) for one in super().backends(record)]
+
+
 def test_plan_has_given_every_reason_and_taken_every_step() -> None:
     for world in WORLDS:
         for seed in range(SEEDS):
@@ -176,6 +183,7 @@ def test_plan_has_given_every_reason_and_taken_every_step() -> None:
     live("calm", 0, BAD["9 never"])            # an operator who wants no rolls by the clock is told so
     live("changing schemes", 0, BAD["13 own timers"])  # and where a timer was not told anything
     live("changing schemes", 0, Leaving)
+    live("pairs", 0, Stolen)
     test_a_scheme_that_does_not_fit_into_the_life_of_certificates_is_refused(0)
     kinds = {"make key", "publish", "withdraw", "order", "deploy", "delete key", "wait", "rest"}
     print(f"steps taken: {', '.join(sorted(said_kinds))}; reasons given: {len(reasons())}")

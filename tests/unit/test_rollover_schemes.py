@@ -514,6 +514,8 @@ def test_a_host_that_is_added_is_held_to_what_a_first_publication_is() -> None:
         assert planned(owner(certs(F, J)), backend(), one)[0].records == certs(F, J), "one that is there stays"
         renewed = replace(one, keys=(key(C, K),), known=(*one.known, Chain(C, K)))
         assert planned(owner(certs(F, J)), backend(), renewed)[0].records == certs(F, J, K), "and has its next one"
+        there = owner(keys(A, B, C) | certs(F, J), certs(F, J), gone=2000)
+        assert planned(there, backend(), one, now=10**5)[0].records == certs(F, J), "records of keys leave"
         both = owner(keys(A, B, C) | certs(F), gone=2000)
         assert planned(both, backend(), one, now=10**5)[0].records == keys(A, C) | certs(F), "records of keys stay as long as it has no other"
         for rules in (KEYS, CERTIFICATES):
