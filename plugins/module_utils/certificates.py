@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import files, process, running, tls_client, x509, zone
-from .errors import DaneError, print_line, printable
+from .errors import NO_SHAPE, DaneError, print_line, printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -107,7 +107,7 @@ def make_config(arguments: dict[str, Any]) -> Config:
             value, kind = getattr(config, one.name), str(one.type).split("[", 1)[0]
             if not isinstance(value, _KINDS[kind]):
                 raise TypeError(f"{one.name} is no {kind}")
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    except NO_SHAPE as error:
         raise DaneError(f"the arguments of tls_certificates are not in their shape ({printable(repr(error))}); run the role"
                         " tls_certificates again") from error
     seen: set[str] = set()
@@ -470,7 +470,7 @@ def read_state(config: Config, name: str) -> State:
                      {str(spki): int(moment) for spki, moment in value["since"].items()},
                      {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()},
                      {str(endpoint): str(seen) for endpoint, seen in value.get("unmoved", {}).items()})
-    except (DaneError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (DaneError, *NO_SHAPE) as error:
         raise DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
                         " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services") from error
 

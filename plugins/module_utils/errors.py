@@ -6,6 +6,9 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+# What reading a record, a report or arguments raises where a part has another shape than is expected.
+NO_SHAPE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 class DaneError(Exception):
     """One clear sentence: the zone, name or file it is about, what is wrong with it, and the cure."""

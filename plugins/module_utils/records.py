@@ -9,6 +9,7 @@ of its own (clock.py), which never runs ahead.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import clock, history, reach, signing
-from .errors import DaneError, printable
+from .errors import NO_SHAPE, DaneError, printable
 from .exposure import Exposure, exposure
 from .files import lock, make_directory, read_file, write_file
 from .history import LOST, History, Policy
@@ -27,7 +28,6 @@ from .tlsa import TLSA
 SCHEMA = 2
 Json = dict[str, Any]
 Served = Mapping[str, tuple[history.Records, int]]  # by owner, the records and the TTL in the signed zone
-NO_SHAPE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading something else than was expected raises
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -128,8 +128,10 @@ def _clock_of(record: Json) -> clock.Clock | None:
     return clock.Clock(_finite(kept["time"]), clock.Reading(_finite(shown["wall"]), _finite(shown["boot"]), str(shown["boot_id"])), _finite(kept["latest"]))
 
 
-def _finite(number: Any) -> float:
-    return int(number) + float(number) % 1     # int() refuses what is no number of seconds
+def _finite(kept: Any) -> float:
+    if not isinstance(kept, (int, float)) or not math.isfinite(kept):
+        raise ValueError("what is no number is where seconds belong")
+    return float(kept)
 
 
 def _moment(kept: Json, name: str) -> int | None:
