@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 The selfhost.dane authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The key is kept: the host's own timer renews the certificates again and again, no controller runs, and no peer notices.
+
+Of `make rolls`: ROLLS=10 python -m pytest -s tests/integration/kept_key.py
+"""
+from __future__ import annotations
+
+import os
+
+import pytest
+from lab_client import ACME, ADDRESSES, MX, PEER, VPS, ZONE, good, on, site, verify, wait_for
+from rolls import CERTIFICATE, LIVE, peers, served
+from test_5_timers import LIFETIME, SHORT, presented, short  # noqa: F401
+
+RENEWALS = int(os.environ.get("ROLLS", "1"))
+
+
+@pytest.mark.usefixtures("short")
+def test_certificates_are_renewed_with_the_same_key_and_no_peer_notices() -> None:
+    good(site(*SHORT))
+    on(PEER, f"unbound-control flush_zone {ZONE}")
+    key, records, certificates = on(VPS, LIVE), served(), [on(VPS, CERTIFICATE)]
+    with peers() as seen:
+        for _renewal in range(RENEWALS):
+            wait_for(lambda: on(VPS, CERTIFICATE) != certificates[-1], "another certificate is live", LIFETIME + 30)
+            certificates.append(on(VPS, CERTIFICATE))
+            wait_for(lambda: all(presented(MX, port, address)[0].replace(":", "").lower().endswith(certificates[-1].strip())
+                                 for port in (25, 443) for address in ADDRESSES[VPS]), "it is presented", 30)
+    print(f"{RENEWALS} renewals with the same key: {seen.summary()}")
+    assert len(set(certificates)) == RENEWALS + 1 and on(VPS, LIVE) == key and served() == records
+    assert not seen.wrong() and not seen.deferred(PEER) and not seen.deferred(ACME)
+    good(verify(*SHORT))
