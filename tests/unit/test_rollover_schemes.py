@@ -501,7 +501,8 @@ def test_a_certificate_joins_beside_records_of_both_schemes() -> None:
 
 
 def test_a_first_publication_is_held_for_what_is_wrong_alone() -> None:
-    found = planned(owner(frozenset()), backend(bound=False))[0]
+    other = backend(key(B, H), key(C), live=H, host="mx2", presented=(seen(B, H, "m4"),))
+    found = planned(owner(frozenset()), backend(bound=False), other)[0]
     assert found.held_by == ("vps has not been told yet that its timer must not renew g",)
 
 
