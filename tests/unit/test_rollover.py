@@ -168,6 +168,7 @@ def test_what_keeps_a_key_that_has_had_its_time_is_told() -> None:
 def test_an_endpoint_that_is_off_is_told_of_its_own_owner() -> None:
     off = seen("", endpoint="v6", error="refused")
     assert planned(owner(A, B), backend(presented=(seen(A), off)))[0].held_by == ("vps: v6 presents no certificate: refused",)
+    assert planned(owner(A, B), backend(presented=(seen(A), replace(off, error=""))))[0].held_by == ("vps: v6 presents no certificate: no TLS",)
     elsewhere = backend(presented=(seen(A), seen(A, WEB), replace(off, owner=WEB)), owners=(MAIL, WEB))
     assert planned(owner(A, B), elsewhere)[0].held_by == ()
     stolen = backend(key(A, compromised=True), B, C, live=B, owners=(MAIL, WEB), presented=(seen(B),))
@@ -283,8 +284,11 @@ def test_what_caches_hold_of_an_owner_that_the_model_has_no_more_counts() -> Non
     assert plan([owner(A, B)], [one], RULES, DUE, former=[gone]).steps[VPS].not_before == SIGNED + P.skew + HOLD + P.lead
     stranger = owner(C, D, name=WEB)
     assert plan([owner(A, B)], [one], RULES, DUE, former=[stranger]).steps[VPS].kind == "order", "another host's"
-    stale = owner(B, name=WEB)
-    assert plan([owner(A, B, C)], [backend(A, B, C)], RULES, DUE, former=[stale]).steps[VPS].kind == "order", "what is live does not match it either"
+    taken = owner(D, E, before=(A,), name=WEB)
+    assert plan([owner(A, B)], [one], RULES, DUE, former=[taken]).steps[VPS].kind == "wait", "which has come after what the host had"
+    stale = owner(C, name=WEB)
+    step = plan([owner(A, B, C)], [backend(A, B, C)], RULES, DUE, former=[stale]).steps[VPS]
+    assert (step.kind, step.spki) == ("order", B), "what is live does not match it either"
     assert WEB not in plan([owner(A, B)], [one], RULES, DUE, former=[web]).rrsets
 
 
@@ -383,9 +387,11 @@ def test_a_lost_history_is_waited_for() -> None:
 
 @pytest.mark.parametrize(("spki", "what"), [(B, f"the key {B[:16]}..."), ("", "no certificate")])
 def test_an_endpoint_that_presents_something_else_is_mended_first(spki: str, what: str) -> None:
-    step = planned(owner(A, B), backend(A, key(B, FP), presented=(seen(A), seen(spki, endpoint="v6"))), now=DUE)[1]
-    assert step == Step("wait", "its key has been live for its lifetime, and an endpoint has to be mended first", B,
-                        held_by=(f"v6 presents {what}, not what is live",))
+    one = backend(A, key(B, FP), presented=(seen(A), seen(spki, endpoint="v6")))
+    for expires in (0, DUE + 1):               # the host's timer renews it
+        step = planned(owner(A, B), replace(one, expires=expires, lifetime=9000), now=DUE)[1]
+        assert step == Step("wait", "its key has been live for its lifetime, and an endpoint has to be mended first", B,
+                            held_by=(f"v6 presents {what}, not what is live",))
 
 
 # --- emergencies ---
@@ -442,6 +448,8 @@ def test_a_host_from_a_backup_goes_over_to_the_key_that_all_caches_know() -> Non
     ordered = backend(A, key(B, FP), C, presented=(seen(A), seen("", endpoint="v6")))
     assert planned(known, ordered)[1].kind == "deploy", "the records need not have changed before"
     assert planned(known, backend(A, C))[1].spki == C, "one that is younger than the next may do"
+    shared = backend(A, B, owners=(MAIL, WEB))
+    assert plan([owner(A, B), owner(B, C, name=WEB)], [shared], RULES, 5000).steps[VPS].spki == B, "those of one owner are enough"
 
 
 def test_a_host_that_has_none_of_them_has_its_own_published() -> None:
@@ -454,6 +462,8 @@ def test_a_host_whose_live_key_all_caches_know_stays_with_it() -> None:
     assert planned(owner(A, B), backend(A, key(B, FP)))[1].kind == "rest"
     assert planned(owner(B, C, before=(A, B, C), gone=2000), backend(A, key(B, FP), C), now=2001)[1].spki == B, "even while some caches hold both"
     assert planned(owner(A, B, before=(A,)), backend(A, key(B, FP)))[1].kind == "rest"
+    assert planned(owner(A, B, before=(B, C), gone=2000), backend(A, key(B, FP)), now=2000 + HOLD)[1].kind == "rest", "stale ones are not asked"
+    assert planned(owner(A, B, before=(B, C), gone=2000), backend(A, key(B, FP)), now=2000 + HOLD - 1)[1].kind == "deploy"
     burnt = backend(key(A, compromised=True), key(B, compromised=True), live=A)
     assert planned(owner(B), burnt)[1].kind == "publish", "and to none that others may have"
 
@@ -646,6 +656,8 @@ def test_what_joins_is_held_back_before_anything_is_known_of_it() -> None:
     for unknown in (replace(rsa(live="", heard=False, presented=()), keys=()), rsa(key(C, compromised=True), live="")):
         outcome = plan([owner(A, B)], [backend(), unknown], RULES, 5000)
         assert outcome.held == (RSA,) and outcome.rrsets[MAIL].records == rrset(A, B)
+    none = replace(rsa(live="", presented=(seen(""),)), keys=())
+    assert plan([owner(A, B)], [backend(), none], RULES, 5000).steps[RSA].kind == "wait", "its host makes the first key by itself"
 
 
 def test_the_keys_of_what_joins_are_those_that_nobody_else_may_have() -> None:

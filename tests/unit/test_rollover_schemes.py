@@ -179,6 +179,7 @@ def test_an_endpoint_that_is_off_is_mended_first_but_no_certificate_ends_for_tha
     step = planned(owner(certs(F, G)), off, now=8999)[1]
     assert (step.kind, step.held_by) == ("wait", ("v6 presents no certificate, not what is live",))
     assert planned(owner(certs(F, G)), off, now=9000)[1].kind == "deploy"
+    assert planned(owner(certs(F, G)), replace(off, presented=(seen(A, F), seen(A, X, "v6"))), now=9000)[1].kind == "wait", "and not where it presents another"
     assert planned(owner(certs(F, G)), replace(off, expires=0), now=9000)[1].kind == "wait", "nobody knows its end"
 
 
