@@ -331,7 +331,7 @@ class Fleet:
                 for endpoint in host.endpoints[1::2]:
                     endpoint.old_until = self.now + self.rng.randint(1, self.troubles.late_seconds)
         if key.spki != old.spki or host.bound:
-            host.waited = 0
+            host.waited = min(host.waited, 0)  # what is left of a change of scheme is waited for first
         host.live, key.certificate, host.deployed, host.due = (key, key.certificate), None, self.now, 0
         host.proven = False
 
