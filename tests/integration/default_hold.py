@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import json
 
-from lab_client import ACME, MX, PEER, VPS, blank, good, on, playbook, registrar, site, verify
+from lab_client import ACME, MX, PEER, VPS, blank, empty_caches, good, on, playbook, registrar, site, verify
 from rolls import LIVE, peers
 
 TTL, LEAD, FALL_BACK = 300, 60, 60  # seconds
 HOLD = max(2 * TTL, TTL + 2 * 300 + 600) + 60  # of the defaults cache_hops, cache_floor, session and clock_margin
 POLICY = ("-e", f"ttl={TTL}", "-e", json.dumps({"dane_policy": {"lead": LEAD, "fall_back": FALL_BACK, "highest_tlsa_ttl": TTL, "key_lifetime": "never"}}))
-
-
-def empty_caches() -> None:
-    """Of the resolvers of the lab; with this TTL they would hold for minutes what was before the test."""
-    for host in (ACME, PEER):
-        on(host, "systemctl restart unbound")
 
 
 def test_a_key_rolls_at_the_default_hold(internet: None) -> None:

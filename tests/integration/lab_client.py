@@ -90,6 +90,12 @@ def blank() -> None:
     good(registrar("-e", '{"registrar_ds": []}'))
 
 
+def empty_caches() -> None:
+    """Of the resolvers of the lab, which may hold for minutes what was before."""
+    for host in (ACME, PEER):
+        on(host, "systemctl restart unbound")
+
+
 def on(host: str, command: str, *, seconds: float = 60, stdin: str = "", check: bool = True) -> str:
     """What the shell `command` prints on `host` of the lab (both streams)."""
     done = subprocess.run([str(ROOT / "tests" / "lab" / "lab"), "exec", "--timeout", str(seconds), host, "sh", "-c", command], input=stdin, text=True,
