@@ -19,6 +19,7 @@ from typing import Any
 from lab_client import ACME, ADDRESSES, HOME, MX, PEER, ROOT, VPS, ZONE, Run, good, on, playbook, tlsa, wait_for
 
 TTL = int(os.environ.get("TTL", "10"))  # seconds
+ROLLS = int(os.environ.get("ROLLS", "1"))
 POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
           "cache_floor": 0, "signature_skew": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": TTL, "highest_tlsa_ttl": TTL}
 FAST = ("-e", json.dumps({"dane_policy": POLICY}),

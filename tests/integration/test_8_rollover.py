@@ -6,13 +6,10 @@
 """
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from lab_client import ACME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, tlsa, verify, wait_for
-from rolls import FAST, KEEP, LIVE, TTL, peers, renew, until_another_key_is_live
-
-ROLLS = int(os.environ.get("ROLLS", "1"))
+from rolls import FAST, KEEP, LIVE, ROLLS, TTL, peers, renew, until_another_key_is_live
 
 
 def test_keys_roll_step_by_step_and_no_peer_notices(fast: None) -> None:

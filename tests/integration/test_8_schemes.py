@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import json
-import os
 
 from lab_client import ACME, MX, PEER, VPS, good, on, verify
-from rolls import CERTIFICATE, FAST, KEEP, POLICY, peers, runs_until, schemes, served, until_another_key_is_live
+from rolls import CERTIFICATE, FAST, KEEP, POLICY, ROLLS, peers, runs_until, schemes, served, until_another_key_is_live
 
-ROLLS = int(os.environ.get("ROLLS", "1"))
 ROLL = ("-e", json.dumps({"dane_roll": [MX]}))  # a key goes only with its certificate here, and that has months
 CERTIFICATES = ("-e", json.dumps({"dane_policy": {**POLICY, "scheme": "3 0 1", "key_lifetime": "never"}}))
 
