@@ -80,7 +80,7 @@ demo-down:
 # --- the tests ---
 
 test: setup
-	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint unit simulation sanity molecule integration
+	@trap '$(SUDO) tests/lab/lab down' EXIT; tests/run-stages lint "molecule unit simulation sanity" integration
 
 LINT := lint-ruff lint-mypy lint-yaml lint-ansible lint-docs lint-readmes lint-changelog lint-reuse lint-build
 .PHONY: $(LINT)
