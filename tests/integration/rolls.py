@@ -22,6 +22,7 @@ TTL = int(os.environ.get("TTL", "10"))  # seconds
 ROLLS = int(os.environ.get("ROLLS", "1"))
 POLICY = {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 600, "key_lifetime": 0, "lead": 5, "session": 1,
           "cache_floor": 0, "signature_skew": 0, "clock_margin": 3, "fall_back": 5, "ns_ttl": TTL, "highest_tlsa_ttl": TTL}
+HOLD = 2 * TTL + POLICY["clock_margin"]  # seconds; docs/guarantees.md
 FAST = ("-e", json.dumps({"dane_policy": POLICY}),
         "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": [HOME], "ttl": TTL, "expire": 600, "mx": {MX: 10}}}}))
 KEEP = ("-e", json.dumps({"dane_policy": {**POLICY, "key_lifetime": "never"}}))
@@ -82,10 +83,14 @@ class Seen:
             times.setdefault(look["kind"], []).append(look["time"])
         return {kind: max(found) - min(found) for kind, found in sorted(times.items())}
 
-    def gap(self) -> float:
-        """The longest time without a look, in seconds."""
-        times = [self.began, *sorted(look["time"] for look in self.looks), self.ended]
+    def gap(self, kind: str = "") -> float:
+        """The longest time without a look, or without one of that kind, in seconds."""
+        times = [self.began, *sorted(look["time"] for look in self.looks if kind in ("", look["kind"])), self.ended]
         return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+    def gaps(self) -> dict[str, float]:
+        """The same for each kind that something is promised to."""
+        return {kind: self.gap(kind) for kind in sorted({look["kind"] for look in self.looks if promised(look)})}
 
     def delivered(self, host: str) -> int:
         """How many messages were delivered over TLS that was verified by DANE."""
@@ -137,6 +142,7 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
     for host, (_send, log) in SENDERS.items():
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
     assert seen.gap() < GAP, f"nobody looked for {seen.gap():.0f} s"
+    print("each kind of look, longest time without one:", ", ".join(f"{kind} {gap:.1f} s" for kind, gap in seen.gaps().items()))
 
 
 def blackhole(host: str, *to: str) -> tuple[str, str]:

@@ -69,7 +69,7 @@ def test_a_lost_live_certificate_comes_back_with_the_key_that_has_records(fast: 
 
 
 def test_the_script_of_the_talk_has_an_outage(fast: None) -> None:
-    """Old and new record published and the services restarted at once, just after a peer's cache was filled: the same TTL, the same peers."""
+    """Old and new record published and the services restarted at once, just after a peer's cache was filled, before the same peers."""
     ttl = max(TTL, 30)  # seconds: more than it takes to sign, and to restart
 
     def talk(step: str) -> None:

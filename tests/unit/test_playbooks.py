@@ -89,14 +89,14 @@ class World:
         (self.directory / f"{module}.{host}.json").write_text(json.dumps(answers), encoding="utf-8")
 
     def look(self, *plans: list[dict[str, Any]], reports: tuple[dict[str, Any], ...] = (), steps: tuple[dict[str, Any], ...] = (),
-             exposures: tuple[dict[str, Any], ...] = (), published: tuple[dict[str, Any], ...] = ()) -> None:
+             exposures: tuple[dict[str, Any], ...] = (), published: tuple[dict[str, Any], ...] = (), alarms: tuple[str, ...] = ()) -> None:
         """The steps that each look of the primary gives, and the reports of the vps to its looks and steps."""
         zones = [{"name": "pyon.example", "tlsa": [{"owner": f"_25._tcp.{CERTIFICATE}.", "ttl": 3600, "records": [f"3 1 1 {A}", f"3 1 1 {B}"]}],
                   "tlsa_owners": [{"owner": f"_25._tcp.{CERTIFICATE}.", "backends": [{"host": VPS, "certificate": CERTIFICATE}]}]}]
         rest = step("rest", host=MX2, certificate=OTHER)
         self.say("tlsa_rrsets", VPS, recorded={"changed": False, "zones": zones, "published": list(published), "time": int(time.time())},
                  looks=[{"changed": False, "zones": zones, "steps": [*plan, rest], "seen": [], "exposures": list(exposures), "published": [], "plans": [],
-                         "hosts": [], "time": int(time.time())} for plan in plans or ([step("rest")],)])
+                         "hosts": [], "alarms": list(alarms), "time": int(time.time())} for plan in plans or ([step("rest")],)])
         self.say("tls_certificates", VPS, looks=list(reports) or [report()], steps=list(steps))
         self.say("tls_certificates", MX2, looks=[report(host=MX2, certificate=OTHER)], steps=[])
 
@@ -181,6 +181,16 @@ def test_a_run_in_which_something_failed_says_so_and_does_the_rest(world: World)
     status, said = world.play("renew")
     assert status == 2 and f"{CERTIFICATE} does not go over to another key: 1 attempt failed, the last with: the CA is down" in said, said
     assert recap(said, VPS)["failed"] == 1 and recap(said, MX2)["failed"] == 0
+
+
+def test_what_the_operator_has_to_see_to_is_a_failure_beside_what_failed(world: World) -> None:
+    world.look([step("order")], reports=(failed(),), steps=(failed(),), alarms=("ALARM: pyon.example had a DS",))
+    status, said = world.play("renew")
+    assert status == 2 and "ALARM: pyon.example had a DS | " in said and "the last with: the CA is down" in said, said
+    world.look([step("rest")], alarms=("ALARM: pyon.example had a DS",))
+    assert world.play("renew")[0] == 2
+    world.look([step("rest")])
+    assert world.play("renew")[0] == 0
 
 
 def test_what_failed_is_said_although_it_is_not_tried_again_yet(world: World) -> None:

@@ -91,7 +91,7 @@ def test_a_changed_ttl_is_another_rrset_and_the_old_one_is_remembered(tmp_path: 
     after = update(path, [], shorter, now=50)
     assert published(after) == ([f"3 1 1 {A}", f"3 1 1 {B}"], 10)
     old = next(one for one in after.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"] if one["ttl"] == 100)
-    assert old["replaced"] == 50 and old["signed_until"] == 50 + VALIDITY
+    assert old["replaced"] == 50 and old["signed_until"] == 50 + VALIDITY + history.PUBLISHING
     assert after.after["generation"] == 2
 
 
@@ -235,7 +235,7 @@ def test_where_many_machines_stand_behind_an_address_a_key_waits_for_the_signatu
     for now in (20, 170):                                                       # and everybody has it, and again after fall_back
         update(path, [rolled], zones, now=begin + now, answered=(A, B, C))
     hold = history.hold(100, RULES.caches) + RULES.caches.lead
-    soon, end = begin + 170 + hold, begin + 10 + VALIDITY + hold
+    soon, end = begin + 170 + hold, begin + 10 + VALIDITY + history.PUBLISHING + hold
     waits = look(soon)
     assert (waits.kind, waits.not_before, waits.held_by) == ("wait", end, (f"{NS[1]} may still serve the RRset 3 1 1 aaaaaaaa.., 3 1 1 bbbbbbbb..",))
     assert look(soon, answered=None) == waits and look(end - 1).kind == "wait" and look(end).kind == "deploy"
@@ -312,18 +312,49 @@ def test_a_record_that_does_not_know_what_is_signed_is_older(tmp_path: Path) -> 
     rrsets = older.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
     assert any(one["records"] == [f"3 1 1 {'0' * 64}"] for one in rrsets)
     assert update(path, [report()], SHARED, now=60, signed=served(A, B, D, later)).before == older.after
-    again = update(path, [report()], SHARED, now=70, signed=served(A, B, D, later))
+    again = update(path, [report()], SHARED, now=70, signed=served(*(text.split()[-1] for text in published(older)[0])))
     assert again.before == again.after  # it knows that now
 
 
 def test_what_is_signed_and_known_or_not_ours_is_no_sign_of_an_older_record(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])
-    update(path, [report(keys=(A, B, C))], now=50)  # published, and that run died before it signed
+    rolled = report(keys=(A, B, C), live=B)
+    assert f"3 1 1 {C}" in published(update(path, [rolled], now=50))[0]  # and that run died before it signed
     lost = [one for signed in (served(A, B), served(D, owner="_853._tcp.dns.pyon.example."))
-            for one in update(path, [report(keys=(A, B, C))], now=60, signed=signed).after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
+            for one in update(path, [rolled], now=60, signed=signed).after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
             if one["records"] == [f"3 1 1 {'0' * 64}"] and one["replaced"] > 50]
     assert not lost
+
+
+def test_what_a_run_left_signed_is_signed_again_by_the_timer(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    rolled = report(keys=(A, B, C), live=B)
+    update(path, [rolled], now=50)  # that run died before it signed
+
+    def until(found: Outcome) -> list[int]:
+        return [one["signed_until"] for one in found.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"] if len(one["records"]) == 2]
+
+    assert until(update(path, [rolled], now=60, signed=served(A, B, C), write=False)) == [50 + VALIDITY + history.PUBLISHING]
+    assert until(update(path, [rolled], now=60, signed=served(A, B))) == [60 + VALIDITY + history.PUBLISHING]
+
+
+def test_an_alarm_where_the_ds_of_a_zone_with_records_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+
+    def alarms(now: int, secure: bool | None, order: Order = NOTHING) -> list[str]:
+        done = records.update(str(path), "vps", ZONES, [report()], {"pyon.example": Observation(NS, secure=secure)}, order, RULES, VALIDITY,
+                              clock.Reading(now, now, "a"), now, True)
+        return list(done.alarms)
+
+    assert alarms(1, False) == [], "not there yet"
+    assert alarms(2, True) == alarms(3, None) == []
+    assert alarms(4, False) == alarms(5, False) == ["ALARM: pyon.example had a DS in its parent and has none any more, so nobody does DANE with it; "
+                                                    "give it back, or have its TLSA records removed first"]
+    assert list(update(path, [report()], now=6).alarms) == [], "nobody was asked"
+    assert alarms(7, True) == []
+    assert len(alarms(8, False, Order(forget=frozenset({OWNER})))) == 1 and alarms(9, False) == []
 
 
 @pytest.mark.parametrize("spoil", [b"", b"altered\n"])
@@ -507,7 +538,8 @@ def test_a_scheme_for_which_certificates_live_too_short_changes_nothing(tmp_path
     update(path, [report()], now=7)
     refused = update(path, [report(bound=True)], now=9000, answered=(A, B), rules=replace(CERTIFICATES, order=6000))
     assert published(refused)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"] and step(refused).kind == "wait" and not refused.changed()
-    assert "which is 6666" in step(refused).held_by[0] and "signature_validity and signature_skew 200 " in step(refused).held_by[0]
+    assert "which is 6666" in step(refused).held_by[0] and "signature_validity, signature_skew and 1800 for a run 200 " in step(refused).held_by[0]
+    assert refused.alarms == [f"vps, g: {step(refused).held_by[0]}"]
 
 
 def test_the_life_that_is_left_is_that_of_the_hosts_clock(tmp_path: Path) -> None:
@@ -609,7 +641,7 @@ def test_what_nobody_asked_the_name_servers_for_is_waited_out(tmp_path: Path) ->
     both = ("vps", "mx2")
     run(path, 0, *both)
     run(path, 1, "vps")
-    end = 1 + VALIDITY + history.hold(100, RULES.caches) + RULES.caches.lead     # of servers that are not known
+    end = 1 + VALIDITY + history.PUBLISHING + history.hold(100, RULES.caches) + RULES.caches.lead     # of servers that are not known
     assert len(published(run(path, end - 1, "vps"))[0]) == 4
     assert len(published(run(path, end, "vps"))[0]) == 2
 
@@ -635,7 +667,7 @@ def test_a_host_that_has_left_waits_for_the_signatures_of_a_server_that_is_many_
     run(path, left - 1, "vps", "mx2", served=keys)
     for now in (left, left + 1, left + 152):
         run(path, now, "vps", served=keys, gives=("vps",))
-    end = left + VALIDITY + history.hold(100, RULES.caches) + RULES.caches.lead
+    end = left + VALIDITY + history.PUBLISHING + history.hold(100, RULES.caches) + RULES.caches.lead
     late = run(path, end - 1, "vps", served=keys, gives=("vps",))
     assert len(published(late)[0]) == 4 and late.notes[0].held_by == tuple(f"{NS[0]} may still give {address}" for address in HOSTS["mx2"])
     assert len(published(run(path, end, "vps", served=keys, gives=("vps",)))[0]) == 2

@@ -729,5 +729,5 @@ def test_the_rules_follow_from_the_policy_of_the_model() -> None:
              "key_lifetime", "retire_after", "timer_interval", "signature_skew")
     policy = {**{name: number for number, name in enumerate(names)}, "scheme": "3 0 1"}
     rules = make_rules(policy)
-    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8, skew=12), 9, 10, "3 0 1", 11)
+    assert rules == Rules(Policy(0, 1, 2, 3, 4, 5, 6, lost_ttl=7, lost_expire=8, lost_signature=8 + 1800, skew=12), 9, 10, "3 0 1", 11)
     assert (rules.caches.floor, rules.caches.hops, rules.caches.margin, rules.caches.fall_back, rules.caches.ns_ttl) == (2, 3, 4, 5, 6)
