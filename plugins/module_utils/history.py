@@ -20,6 +20,11 @@ Parameters = tuple[int, int, int]              # usage, selector, matching type
 LOST: Records = frozenset({TLSA(3, 1, 1, bytes(32))})  # stands for what nothing is known of, and matches no chain
 
 
+# Seconds from a plan to the last signature over what it replaces: a plan is refused when it is 900 old (playbooks/tasks/zones.yml), until then the
+# timer may sign what is there, and then the zones are signed one after the other.
+PUBLISHING = 1800
+
+
 @dataclass(frozen=True)
 class Policy:
     """What is assumed of caches and name servers: seconds, but for `hops`.
@@ -171,6 +176,13 @@ def published(history: History, records: Records, ttl: int, signed_until: int, e
             kept.append(rrset if rrset.replaced is not None else replace(rrset, replaced=now))
     new = [RRset(records, ttl, signed_until, expire, first=begun)] if records else []
     return replace(history, rrsets=(*kept, *new))
+
+
+def signed(history: History, records: Records, ttl: int, until: int) -> History:
+    """What was replaced and is still what the primary has signed may be signed again, for as long as until then."""
+    return replace(history, rrsets=tuple(
+        replace(one, signed_until=max(one.signed_until, until)) if one.replaced is not None and (one.records, one.ttl) == (records, ttl) else one
+        for one in history.rrsets))
 
 
 def lost(history: History, policy: Policy, now: int) -> History:

@@ -46,20 +46,21 @@ class Observation:
     """What the name servers of one zone said: the addresses that parent and zone name now, and the answers that validate.
 
     addresses: None where not all could be learnt.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
-    given: what they gave as the addresses of names.
+    given: what they gave as the addresses of names.  secure: whether the parent has a DS; None where nobody could tell.
     """
 
     addresses: Sequence[str] | None
     answers: Mapping[str, Sequence[history.Answer]] = field(default_factory=dict)
     trouble: str = ""
     given: Mapping[str, Sequence[history.Given]] = field(default_factory=dict)
+    secure: bool | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The record before and after, the plan, and the time of the history.  ahead: seconds by which the host's wall clock is ahead of that.
 
-    notes: hosts that are on their way into a name or out of it.
+    notes: hosts that are on their way into a name or out of it.  alarms: what the operator has to do something about, in sentences.
     """
 
     before: Json
@@ -68,6 +69,7 @@ class Outcome:
     now: int
     ahead: int = 0
     notes: Sequence[reach.Note] = ()
+    alarms: Sequence[str] = ()
 
     def changed(self) -> bool:
         """Whether anything but the news of name servers differs."""
@@ -249,7 +251,7 @@ def exposures(record: Json, zones: Sequence[Json], rules: Rules, validity: int, 
     histories = {owner: (zone["tlsa_ttl"], _history_of(record["zones"][zone["name"]], entry))
                  for zone in zones if zone["name"] in record["zones"] for owner, entry in record["zones"][zone["name"]]["owners"].items()}
     for one in backends:
-        known = exposure(one, [Owner(name, *histories[name]) for name in one.owners if name in histories], rules.caches, validity, now)
+        known = exposure(one, [Owner(name, *histories[name]) for name in one.owners if name in histories], rules.caches, validity + history.PUBLISHING, now)
         if known:
             found[one.host, one.certificate] = known
     return found
@@ -391,7 +393,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
             records = rrsets[owner].records if owner in rrsets else frozenset()
             after[owner] = _publish(one, records, zone, owner in wanted and not troubles.get(owner), validity, now)
         mine = {entry["name"]: names[entry["name"]] for entry in zone.get("names", ())}
-        entries[zone["name"]] = _entry(after, mine, servers[zone["name"]])
+        entries[zone["name"]] = {**_entry(after, mine, servers[zone["name"]]), "secure": _was_secure(record, zone["name"], observations)}
     new = {**record, "zones": {**record["zones"], **entries}, "reports": remembered, "compromised": compromised,
            "asked": {host: names for host, names in asked.items() if names}}
     return new, Plan(rrsets, made.steps, made.held), notes
@@ -408,6 +410,21 @@ def _entry(past: Mapping[str, History], names: Mapping[str, reach.Name], servers
     return {"servers": [asdict(server) for server in servers if left or server.address in needed],
             "owners": {owner: {"rrsets": [_rrset_json(rrset) for rrset in one.rrsets]} for owner, one in sorted(past.items()) if one.rrsets},
             "names": {name: _name_json(reach.settled(one, frozenset(published.get(name, ())))) for name, one in sorted(names.items())}}
+
+
+def _was_secure(record: Json, zone: str, observations: Mapping[str, Observation]) -> bool:
+    """Whether its parent was seen with a DS, now or before; where no TLSA record is published nobody misses it."""
+    seen = observations.get(zone)
+    return bool(seen and seen.secure) or bool(record["zones"].get(zone, {}).get("secure") and published(record, zone))
+
+
+def _alarms(record: Json, made: Plan, observations: Mapping[str, Observation]) -> list[str]:
+    """What the operator has to do something about, in sentences; `record` is the one before."""
+    gone = [zone for zone, seen in sorted(observations.items()) if seen.secure is False and _was_secure(record, zone, observations)]
+    return [*(f"ALARM: {zone} had a DS in its parent and has none any more, so nobody does DANE with it; give it back, or have its TLSA records removed first"
+              for zone in gone),
+            *dict.fromkeys(f"{host}, {certificate}: {text}" for (host, certificate), step in sorted(made.steps.items())
+                           for text in step.held_by if text.startswith("ALARM"))]
 
 
 def _name(owner: str) -> str:
@@ -443,7 +460,7 @@ def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Ob
         opens = {host: history.Opening(None, (f"the records of {forgotten[name]} are removed in this run",)) if name in forgotten else
                  reach.opens(host, backends, mine, policy) for host in wanted}
         hosts = reach.admitted(before, wanted, opens, now)
-        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], now + validity, int(zone["soa"]["expire"]), now)
+        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now)
         notes += reach.notes(f"{name[:-1]}:", found[name], wanted, opens, servers, policy)
     return found, notes
 
@@ -487,7 +504,9 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
         # a zone of which nothing is on record may have had any RRset
         past = {owner: history.lost(past.get(owner, History(servers)), policy, now) for owner in sorted(ours)}
         for owner, (records, ttl) in served.items():
-            past[owner] = history.published(past[owner], records, ttl, now + validity, int(zone["soa"]["expire"]), now)
+            past[owner] = history.published(past[owner], records, ttl, now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now)
+    # where a run ended before it had signed what it had planned, the timer goes on to sign what is there
+    past = {owner: history.signed(one, *served[owner], now + validity + history.PUBLISHING) if owner in served else one for owner, one in past.items()}
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
     # what the operator says of servers counts also where nobody was asked
@@ -504,10 +523,10 @@ def _publish(past: History, records: frozenset[TLSA], zone: Json, new_ttl: bool,
     if (current.records if current else frozenset()) == records and (not current or not new_ttl or current.ttl == zone["tlsa_ttl"]):
         return past
     # what is replaced may have been signed a moment ago
-    signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity)) if one is current else one
+    signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity + history.PUBLISHING)) if one is current else one
                                         for one in past.rrsets))
     first = not current and all(rrset.first is not None or rrset.records == LOST for rrset in past.rrsets)  # or there were records before
-    return history.published(signed, records, zone["tlsa_ttl"], now + validity, int(zone["soa"]["expire"]), now, first)
+    return history.published(signed, records, zone["tlsa_ttl"], now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now, first)
 
 
 def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str], now: int) -> list[Backend]:
@@ -561,7 +580,7 @@ def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json],
         after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble, served())
         if after != before:
             after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}
-        return Outcome(before, after, made, int(ticked.time), round(reading.wall - ticked.time), notes)
+        return Outcome(before, after, made, int(ticked.time), round(reading.wall - ticked.time), notes, _alarms(before, made, observations))
 
     if not write:
         return merged()

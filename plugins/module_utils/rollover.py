@@ -34,7 +34,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import DaneError, printable
-from .history import LOST, History, Opening, Parameters, Policy, Records, covered, forgotten, hold, matches, opening, parameters
+from .history import LOST, PUBLISHING, History, Opening, Parameters, Policy, Records, covered, forgotten, hold, matches, opening, parameters
 from .tlsa import certificate_record, spki_record
 
 SCHEMES: dict[str, Parameters] = {"3 1 1": (3, 1, 1), "3 0 1": (3, 0, 1)}
@@ -68,8 +68,8 @@ def make_rules(policy: Mapping[str, Any]) -> Rules:
     if policy["scheme"] not in SCHEMES:
         raise DaneError(f"dane_policy has the scheme {printable(ascii(policy['scheme']))}; write one of {', '.join(SCHEMES)}")
     caches = Policy(policy["lead"], policy["session"], policy["cache_floor"], policy["cache_hops"], policy["clock_margin"], policy["fall_back"],
-                    policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"], policy["signature_validity"],
-                    policy["signature_skew"])
+                    policy["ns_ttl"], policy["highest_tlsa_ttl"], policy["signature_validity"],
+                    policy["signature_validity"] + PUBLISHING, policy["signature_skew"])
     return Rules(caches, policy["key_lifetime"], policy["retire_after"], policy["scheme"], policy["timer_interval"])
 
 
@@ -231,7 +231,7 @@ class Step:
 
     kind: "make key" (after the key `spki`), "publish", "withdraw", "order", "deploy" or "delete key", of the key `spki` (and the
     certificate `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  deadline: the end of the live
-    certificate, where it is due and its renewal is the plan's; None where nothing ends.
+    certificate, where it is due and its renewal is the plan's; None where nothing ends.  What in `held_by` begins with ALARM is for the operator to end.
     """
 
     kind: str
@@ -444,8 +444,8 @@ def _not_bound(owner: Owner, backend: Backend, rules: Rules) -> list[str]:
     needed = served + caches.fall_back + wait + caches.lead + rules.order
     third = backend.lifetime // 3
     return [] if third > needed else [
-        f"{backend.host}: the scheme {rules.scheme} needs more than {needed} seconds in a third of the life of {backend.certificate}, which is {third}: "
-        f"signature_validity and signature_skew {served} + fall_back {caches.fall_back} + one hold {wait} + lead {caches.lead} "
+        f"ALARM: {backend.host}: the scheme {rules.scheme} needs more than {needed} seconds in a third of the life of {backend.certificate}, which is {third}: "
+        f"signature_validity, signature_skew and {PUBLISHING} for a run {served} + fall_back {caches.fall_back} + one hold {wait} + lead {caches.lead} "
         f"+ timer_interval {rules.order}; have the CA issue certificates that last longer, lower one of these, or keep the scheme 3 1 1"]
 
 

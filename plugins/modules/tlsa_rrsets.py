@@ -225,6 +225,12 @@ held:
       description: The name of the certificate.
       type: str
       sample: g-rsa
+alarms:
+  description: What the operator has to do something about, in sentences.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 hosts:
   description: Hosts that are not yet, or no more, behind a name, and what that waits for.
   returned: success
@@ -301,7 +307,8 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
                          names=names)
         trouble = "; ".join(seen.held_by[:1]) if seen.state in ("bogus", "unknown") else ""
         found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble,
-                                                  {name: gate.given(seen, name) for name in names})
+                                                  {name: gate.given(seen, name) for name in names},
+                                                  {"secure": True, "insecure": False}.get(seen.state))
         wrong += seen.held_by
     return found, wrong
 
@@ -362,6 +369,7 @@ def main() -> None:
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         held=[{"host": host, "certificate": certificate} for host, certificate in done.plan.held],
+        alarms=list(done.alarms),
         hosts=[sentence(note, done.ahead) for note in done.notes],
         exposures=[{"host": host, "certificate": certificate, "earliest": one.earliest + done.ahead, "latest": one.latest + done.ahead,
                     "cached": one.cached, "signed": one.signed}
