@@ -49,8 +49,8 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
             setattr(other, name, value)
         return other
 
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        yield from (changed(ops=[swap()]) for swap in SWAPS.get(type(node.ops[0]), ()))
+    if isinstance(node, ast.Compare):
+        yield from (changed(ops=[*node.ops[:at], swap(), *node.ops[at + 1:]]) for at, op in enumerate(node.ops) for swap in SWAPS.get(type(op), ()))
     elif isinstance(node, (ast.BoolOp, ast.BinOp)):
         yield from (changed(op=swap()) for swap in SWAPS.get(type(node.op), ()))
         if isinstance(node, ast.BinOp):
