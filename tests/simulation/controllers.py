@@ -313,6 +313,12 @@ class NoLeadNoFallBack(Controller):
     rules = replace(RULES, caches=replace(RULES.caches, lead=0, fall_back=0))
 
 
+class NoLead(Controller):
+    """6. Nothing is waited for stale caches, and all else is."""
+
+    rules = replace(RULES, caches=replace(RULES.caches, lead=0))
+
+
 class SwitchFirst(Controller):
     """7. Switch, then publish."""
 
@@ -424,7 +430,7 @@ BAD: dict[str, type[Controller]] = {
     "3 one server": OneServer,
     "4 dehydrated's rollover": OwnRollover,
     "5 today's TTL": TodaysTTL,
-    "6 no lead, no D": NoLeadNoFallBack,
+    "6 no lead, no D": NoLeadNoFallBack, "6 no lead": NoLead,
     "7 switch, then publish": SwitchFirst,
     "8 future issuer": FutureIssuer,
     "9 never": Never,

@@ -210,7 +210,7 @@ class Fleet:
         self.counts: Counter[str] = Counter()  # what happened
         self._certificates = self.algorithm = 0
         self._exempt: set[tuple[str, str, tuple[str, Records, int]]] = set()
-        self._burnt: set[str] = set()          # keys that went live by revoke_now
+        self._burnt: dict[str, int] = {}       # keys that went live by revoke_now, and until when a cache may hold what was before
         self._deleted: dict[tuple[str, ...], list[TLSA]] = {}
         self._bad: list[tuple[Endpoint, tuple[str, Records, int]]] = []
         self._judged: object = None
@@ -325,7 +325,7 @@ class Fleet:
                 self.counts["emergencies"] += 1
                 self._exempt |= {(host.name, key.spki, rrset) for rrset in self.world.served if rrset[0] in host.owners}
                 if self.now < self.revoke_until:
-                    self._burnt.add(key.spki)
+                    self._burnt[key.spki] = self.now + VALIDITY + POLICY.skew + CACHES["stale"](max(ttl for _owner, _records, ttl in self.world.served))
             host.since, host.asked = self.now, False
             if self.rng.random() < self.troubles.late:
                 for endpoint in host.endpoints[1::2]:
@@ -489,7 +489,7 @@ class Fleet:
             host = next(host for host in self.hosts if endpoint in host.endpoints)
             for kind, relies in CACHES.items():
                 if now <= world.served[rrset] + relies(rrset[2]):
-                    emergency = spki in self._burnt or (kind == "stale" and (host.name, spki, rrset) in self._exempt)
+                    emergency = now <= self._burnt.get(spki, 0) or (kind == "stale" and (host.name, spki, rrset) in self._exempt)
                     (exposed if emergency else kinds).add(kind)
         if kinds:
             self.wrong.append(f"1 at {now}: unsafe for caches: {', '.join(sorted(kinds))}")
