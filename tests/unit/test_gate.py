@@ -535,24 +535,27 @@ def test_truncated_and_then_nothing_over_tcp(net: Net) -> None:
 def test_endless_stream(net: Net) -> None:
     """A server that truncates, and then dribbles over TCP."""
     begun, ended = time.monotonic(), threading.Event()
-    net.servers[HOME] = only(net.servers[HOME], "TLSA", truncated_in_stream)
+    server = only(net.servers[VPS], "TLSA", truncated_in_stream)
     with net.up() as port, socket.create_server((FURTHER, port)) as listener:
-        def dribble() -> None:
-            with contextlib.suppress(OSError):
-                connection, _peer = listener.accept()
-                with connection:
-                    connection.sendall(b"\xff\xff")
-                    while not ended.wait(0.1):
-                        connection.sendall(b"\0")
+        def dribble(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError), connection:
+                connection.sendall(b"\xff\xff")
+                while not ended.wait(0.1):
+                    connection.sendall(b"\0")
 
-        thread = threading.Thread(target=dribble, daemon=True)
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while not ended.is_set():
+                    threading.Thread(target=dribble, args=(listener.accept()[0],), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
             datagram.bind((FURTHER, port))
 
             def answer() -> None:
                 while (got := datagram.recvfrom(65535))[0] != b"end":
-                    reply = net.servers[VPS](got[0], False)
+                    reply = server(got[0], False)
                     datagram.sendto(reply or b"", got[1])
 
             udp = threading.Thread(target=answer, daemon=True)
@@ -562,7 +565,9 @@ def test_endless_stream(net: Net) -> None:
             datagram.sendto(b"end", (FURTHER, port))
             udp.join(5)
         ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)
+    assert [of(result, FURTHER, owner).verdict for owner in WANTED] == ["silent"]
     (further,) = [one for one in result.addresses if one.address == FURTHER]
     assert not further.tcp and "its last answer ended after" in further.error and "octets over TCP" in further.error
     assert time.monotonic() - begun < 10
