@@ -22,6 +22,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.history import (
     pruned,
     published,
     served_until,
+    signed,
 )
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA
 from hypothesis import given
@@ -153,6 +154,16 @@ def test_the_latest_signature_and_the_largest_expire_stay() -> None:
     for later in (observed(history, [Answer(ONE, OLD, TTL, SIGNED, EXPIRE)], P, 6), published(history, OLD, TTL, SIGNED, EXPIRE, 6)):
         assert (later.rrsets[0].signed_until, later.rrsets[0].expire) == (SIGNED + 5, 3 * EXPIRE)
     assert published(history, OLD, TTL, SIGNED + 9, EXPIRE, 6).rrsets[0].signed_until == SIGNED + 9
+
+
+def test_what_was_replaced_and_is_signed_all_the_same_lasts_longer_and_nothing_else() -> None:
+    def until(history: History) -> list[int]:
+        return [one.signed_until for one in history.rrsets]
+
+    history = publish(start(ONE), 5)
+    assert until(signed(history, OLD, TTL, SIGNED + 9)) == [SIGNED + 9, SIGNED]
+    assert until(signed(history, NEW, TTL, SIGNED + 9)) == [SIGNED, SIGNED], "what is published"
+    assert until(signed(history, OLD, TTL + 1, SIGNED + 9)) == until(signed(history, OLD, TTL, SIGNED - 9)) == [SIGNED, SIGNED]
 
 
 def test_a_first_rrset_stays_one_until_another_follows() -> None:
