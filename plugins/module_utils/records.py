@@ -315,13 +315,16 @@ def _chains_of(known: Json) -> tuple[Chain, ...]:
 
 
 def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dict[str, Served]:
-    """The TLSA RRsets that this primary has signed last, by zone; nothing of a file that is not there, not ours, or altered."""
+    """The TLSA RRsets that this primary has signed last, by zone; nothing of a file that is not there, cannot be read, is not ours, or altered."""
     found: dict[str, Served] = {}
     for zone in zones:
         path = signing.signed_path(signing.Places(signed=directory), zone["name"])
         mine: dict[str, tuple[history.Records, int]] = {}
-        known = signing.read_signed(path, zone["name"])
-        text = read_file(path, f"the signed zone {zone['name']}").decode("ascii", "replace") if known and known.intact else ""
+        try:
+            known = signing.read_signed(path, zone["name"])
+            text = read_file(path, f"the signed zone {zone['name']}").decode("ascii", "replace") if known and known.intact else ""
+        except DaneError:  # of one zone: the others go on, and signed_zones says it
+            text = ""
         for fields in (line.split(";")[0].split() for line in text.split("\n")):
             if fields[3:4] == ["TLSA"]:
                 try:

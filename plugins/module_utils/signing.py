@@ -32,7 +32,8 @@ ALGORITHM = 13  # ECDSA P-256 with SHA-256 (RFC 6605)
 BACKDATE = 3600  # seconds that signatures begin in the past, for resolvers whose clock is behind
 ASK_SECONDS = 1.0
 SERVE_SECONDS = 15.0  # how long NSD may take to serve what it was told to load
-_HEADER = re.compile(rb"; selfhost\.dane source=([0-9a-f]{64}) body=([0-9a-f]{64}) signed=([0-9]+) validity=([0-9]+)\n")
+_HEADER = re.compile(rb"; selfhost\.dane source=([0-9a-f]{64}) body=([0-9a-f]{64}) signed=([0-9]{1,10}) validity=([0-9]{1,10})\n")
+_SERIAL = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Signed:
-    """What a signed file holds: digests, unix times, the serial, and the SOA's signature in base64."""
+    """What a signed file holds: digests, unix times, the serial (None: no readable one), and the SOA's signature in base64."""
 
-    source: str
-    intact: bool
-    signed: int
-    validity: int
-    serial: int
-    signature: str
-    key: str
+    source: str = ""
+    intact: bool = False
+    signed: int = 0
+    validity: int = 0
+    serial: int | None = None
+    signature: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ Ask = Callable[[str, str], Answer]
 
 @dataclass
 class Judgement:
-    """What is to be done for one zone: `action` is "", "reload" or "sign"; `error` says why nothing can be done."""
+    """What is to be done for one zone: `action` is "", "reload" or "sign"; `serial` the one to sign with."""
 
     zone: Zone
     action: str = ""
     reason: str = ""
     before: Signed | None = None
+    serial: int = 0
     source: str = ""
-    error: str = ""
     served: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -141,13 +142,13 @@ def ask(zone: str, address: str) -> Answer:
 
 
 def read_signed(path: str, zone: str) -> Signed | None:
-    """What the signed file `path` of `zone` holds; None where there is none or it is not one of ours."""
+    """What the signed file `path` of `zone` holds; None where there is none.  One without our header or a serial is not intact."""
     if not os.path.lexists(path):
         return None
     data = read_file(path, f"the signed zone {zone}")
     header = _HEADER.match(data)
     if not header:
-        return None
+        return Signed()
     body = data[header.end():]
     serial, signature, key = None, "", ""
     for line in body.decode("ascii", "replace").split("\n"):
@@ -155,15 +156,13 @@ def read_signed(path: str, zone: str) -> Signed | None:
         if len(fields) < 7 or fields[0].lower() != f"{zone}.":
             continue
         if fields[3] == "SOA":
-            serial = int(fields[6])
+            serial = int(fields[6]) if _SERIAL.fullmatch(fields[6]) and int(fields[6]) < text.SERIAL_BITS else None
         elif fields[3] == "DNSKEY":
             key = " ".join(fields[4:])
         elif fields[3:5] == ["RRSIG", "SOA"]:
             signature = "".join(fields[12:])
-    if serial is None:
-        return None
-    return Signed(header[1].decode(), hashlib.sha256(body).hexdigest() == header[2].decode(), int(header[3]), int(header[4]),
-                  serial, signature, key)
+    intact = serial is not None and hashlib.sha256(body).hexdigest() == header[2].decode()
+    return Signed(header[1].decode(), intact, int(header[3]), int(header[4]), serial, signature, key)
 
 
 def key_base(places: Places, zone: str) -> str:
@@ -237,7 +236,11 @@ def judge(places: Places, wanted: Settings, zone: Zone, answers: Mapping[str, An
         result.source = text.flatten(zone.file, zone.name)
         result.action, result.reason = _needs(wanted, zone, result, has_key, now)
     if result.action == "sign":
-        serial = text.next_serial(before.serial if before else None, now, zone.serial)
+        if before and not before.intact:  # its serial says little: what was signed last the own name server still has
+            for served in (answers[address].serial for address in wanted.addresses):
+                if served is not None and (serial is None or text.serial_after(served, serial)):
+                    serial = served
+        result.serial = serial = text.next_serial(serial, now, zone.serial)
     for address in (*wanted.addresses, *zone.secondaries):
         later = answers[address].serial
         own = address in wanted.addresses
@@ -300,10 +303,9 @@ def sign(places: Places, wanted: Settings, judged: Judgement, now: int) -> Signe
             shutil.rmtree(f"{directory}/{name}")  # left by a run that died
     if not judge_key(places, zone, judged.before):
         make_key(places, zone.name)
-    serial = text.next_serial(judged.before.serial if judged.before else None, now, zone.serial)
     work = tempfile.mkdtemp(prefix="sign.", dir=directory)
     try:
-        write_file(f"{work}/zone", text.with_serial(judged.source, zone.name, serial).encode())
+        write_file(f"{work}/zone", text.with_serial(judged.source, zone.name, judged.serial).encode())
         _tool(zone, ["ldns-signzone", "-o", f"{zone.name}.", "-i", str(now - BACKDATE), "-e", str(now + wanted.validity),
                      "-f", f"{work}/signed", f"{work}/zone", key_base(places, zone.name)])
         body = read_file(f"{work}/signed", f"the signed zone {zone.name}")
@@ -312,8 +314,8 @@ def sign(places: Places, wanted: Settings, judged: Judgement, now: int) -> Signe
         _tool(zone, ["ldns-verify-zone", "-V", "1", "-k", key_base(places, zone.name) + ".key", f"{work}/signed"])
         _tool(zone, ["nsd-checkzone", zone.name, f"{work}/signed"])
         signed = read_signed(f"{work}/signed", zone.name)
-        if signed is None or signed.serial != serial or not signed.signature:
-            raise DaneError(f"zone {zone.name}: ldns-signzone did not sign its SOA with serial {serial}; look at {zone.file}")
+        if signed is None or signed.serial != judged.serial or not signed.signature:
+            raise DaneError(f"zone {zone.name}: ldns-signzone did not sign its SOA with serial {judged.serial}; look at {zone.file}")
         make_directory(places.signed)
         write_file(signed_path(places, zone.name), header.encode() + body)
         return signed
@@ -388,7 +390,7 @@ def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[st
         before = judged.before
         result.update(action=judged.action, reason=judged.reason, changed=bool(judged.action), serial=before.serial if before else None)
         if judged.action:
-            old = f"serial {before.serial}, signed {_time(before.signed)}" if before else "not signed"
+            old = "not signed" if not before else "damaged" if before.serial is None else f"serial {before.serial}, signed {_time(before.signed)}"
             new = f"signed again: {judged.reason}" if judged.action == "sign" else f"loaded again: {judged.reason}"
             result["diff"] = {"before_header": zone.name, "after_header": zone.name, "before": old + "\n", "after": new + "\n"}
         if judged.action and not check:

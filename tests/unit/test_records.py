@@ -367,6 +367,16 @@ def test_what_is_signed_is_read_from_the_signed_file(tmp_path: Path, spoil: byte
         **({"pyon.example": {}} if spoil else served(A, B)), "other.example": {}}
 
 
+def test_a_damaged_signed_file_is_nothing_for_its_zone_alone(tmp_path: Path) -> None:
+    body = f"pyon.example.\t300\tIN\tSOA\tns. h. 7 1 1 1 1\n{OWNER}\t100\tIN\tTLSA\t3 1 1 {A}\n".encode()
+    header = f"; selfhost.dane source={'0' * 64} body={hashlib.sha256(body).hexdigest()} signed=1 validity=2\n".encode()
+    (tmp_path / "pyon.example.signed").write_bytes(header + body)
+    (tmp_path / "cut.example.signed").write_bytes(header + b"cut.example.\t300\tIN\tSOA\tns. h. x 1 1 1 1\n")
+    (tmp_path / "directory.example.signed").mkdir()
+    zones = [{"name": "cut.example"}, {"name": "directory.example"}, *ZONES]
+    assert records.signed(zones, str(tmp_path)) == {"cut.example": {}, "directory.example": {}, **served(A)}
+
+
 def test_an_old_rrset_that_a_server_falls_back_to_is_no_sign_of_an_older_record(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])

@@ -145,6 +145,28 @@ def test_what_is_signed_again(world: World, change: str, reason: str) -> None:
     assert not world.run(now=now)["changed"]
 
 
+@pytest.mark.parametrize("floor", [0, 2026112700])
+@pytest.mark.parametrize("damage", [b"; lost\n", b"", b"\0" * 500, b" SOA ns. host. x1 ", b" SOA ns. host. 1_0 ", b" SOA ns. host. 4294967296 ", b"signed=" + b"9" * 5000])
+def test_a_damaged_signed_file_is_signed_again_and_stops_no_other_zone(world: World, damage: bytes, floor: int) -> None:
+    world.names, world.floor = ["bad.example", "pyon.example"], floor
+    world.write("bad.example")
+    world.run()
+    world.write("bad.example", "x.bad.example. 60 IN A 198.51.100.1\n")
+    world.run()
+    path, good = Path(signing.signed_path(world.places, "bad.example")), world.signed("bad.example")
+    last = world.served["bad.example", OWN].serial
+    assert last == (floor or NOW) + 1
+    soa = f" SOA ns. host. {last} ".encode()
+    path.write_bytes(good.replace(soa, damage) if b"SOA" in damage else good.replace(f"signed={NOW}".encode(), damage) if b"=" in damage else damage)
+    assert path.read_bytes() != good
+    compared = world.run(check=True)
+    assert [(zone["action"], zone["error"]) for zone in compared["zones"]] == [("sign", ""), ("", "")]
+    done = world.run()
+    assert (done["failed"], done["zones"][0]["reason"]) == ([], "its signed file was altered")
+    assert done["zones"][0]["serial"] == world.served["bad.example", OWN].serial == last + 1
+    assert not world.run()["changed"]
+
+
 def test_what_is_only_loaded_again(world: World) -> None:
     world.run()
     world.served["pyon.example", OWN] = signing.Answer(NOW, "other")
