@@ -41,14 +41,19 @@ def read() -> Reading:
         return Reading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), stream.read().strip())
 
 
+def apart(wall: float, controller: float, margin: int) -> str:
+    """Why the host's unix seconds `wall` are not to be trusted, in a sentence: they are more than `margin` seconds from the controller's; else ""."""
+    seconds = abs(wall - controller)
+    return "" if seconds <= margin else (f"the clocks of this host and of the controller are {seconds:.0f} seconds apart, more than clock_margin {margin};"
+                                         " set them right")
+
+
 def advance(before: Clock | None, reading: Reading, controller: float | None, margin: int) -> tuple[Clock, str]:
     """The clock at `reading`, and why nothing may be decided by it, in a sentence; "" where it may.
 
     controller: the controller's unix seconds, None where they are not known.  margin: seconds that the two may be apart.
     """
-    apart = 0 if controller is None else abs(reading.wall - controller)
-    trouble = "" if apart <= margin else (f"the clocks of this host and of the controller are {apart:.0f} seconds apart, more than clock_margin {margin};"
-                                          " set them right")
+    trouble = "" if controller is None else apart(reading.wall, controller, margin)
     walls = [reading.wall] if controller is None else [reading.wall, controller]
     if before is None:
         return Clock(min(walls), reading, max(walls)), trouble

@@ -23,6 +23,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import clock
 from . import zone as text
 from .errors import DaneError, print_line
 from .files import lock, make_directory, read_file, sync_directory, write_file
@@ -30,6 +31,7 @@ from .process import checked
 
 ALGORITHM = 13  # ECDSA P-256 with SHA-256 (RFC 6605)
 BACKDATE = 3600  # seconds that signatures begin in the past, for resolvers whose clock is behind
+TOLERANCE = 60  # seconds by which a clock may go back between two runs
 ASK_SECONDS = 1.0
 SERVE_SECONDS = 15.0  # how long NSD may take to serve what it was told to load
 _HEADER = re.compile(rb"; selfhost\.dane source=([0-9a-f]{64}) body=([0-9a-f]{64}) signed=([0-9]{1,10}) validity=([0-9]{1,10})\n")
@@ -56,12 +58,16 @@ class Zone:
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of the module `signed_zones`, judged; times in seconds, `addresses` those of the own NSD."""
+    """The arguments of the module `signed_zones`, judged; times in seconds, `addresses` those of the own NSD.
+
+    checked: the clock of this host agrees with the controller's, so that a file of the future is of a clock that was ahead.
+    """
 
     zones: tuple[Zone, ...]
     addresses: tuple[str, ...]
     validity: int
     renewal: int
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Judgement:
 
 
 def settings(arguments: Mapping[str, Any]) -> Settings:
-    """The judged `arguments` (`zones`, `addresses`, `signature_validity`, `signature_renewal`)."""
+    """The judged `arguments` (`zones`, `addresses`, `signature_validity`, `signature_renewal`, and perhaps `time`)."""
     raw_zones = arguments.get("zones")
     if not isinstance(raw_zones, list) or not all(isinstance(raw, Mapping) for raw in raw_zones):
         raise DaneError("zones is not a list of mappings; give name and file of each zone")
@@ -125,7 +131,7 @@ def settings(arguments: Mapping[str, Any]) -> Settings:
     addresses = tuple(text.address(item, "the address of the name server") for item in arguments.get("addresses") or ())
     if not addresses:
         raise DaneError("addresses is empty; give the addresses that the own name server listens on")
-    return Settings(tuple(zones), addresses, validity, renewal)
+    return Settings(tuple(zones), addresses, validity, renewal, arguments.get("time") is not None)
 
 
 def ask(zone: str, address: str) -> Answer:
@@ -229,6 +235,9 @@ def judge(places: Places, wanted: Settings, zone: Zone, answers: Mapping[str, An
     path = signed_path(places, zone.name)
     result.before = before = read_signed(path, zone.name)
     has_key = judge_key(places, zone, before)
+    if before and before.signed - now > TOLERANCE and not wanted.checked:  # signatures in the past would be bogus, and the own tools use the same clock
+        raise DaneError(f"zone {zone.name}: it was signed at {_time(before.signed)}, and the clock of this host says {_time(now)}, so it is not signed again; "
+                        f"set the clock right, or where it was ahead then, run site.yml, which signs anew")
     serial = before.serial if before else None
     if not os.path.exists(zone.file) and not before:
         result.action, result.reason = "sign", f"{zone.file} is not there yet"
@@ -262,7 +271,9 @@ def _needs(wanted: Settings, zone: Zone, judged: Judgement, has_key: bool, now: 
         return "sign", "its text changed"
     if before.validity != wanted.validity:
         return "sign", f"signature_validity was {before.validity} seconds"
-    if not 0 <= now - before.signed < wanted.renewal:
+    if before.signed - now > TOLERANCE:
+        return "sign", f"its signatures were made by a clock that was ahead, at {_time(before.signed)}"
+    if now - before.signed >= wanted.renewal:
         return "sign", f"its signatures were made {now - before.signed} seconds ago"
     if zone.serial and text.serial_after(zone.serial, before.serial):
         return "sign", f"its serial {before.serial} is lower than {zone.serial}"
@@ -331,16 +342,16 @@ def _tool(zone: Zone, argv: list[str]) -> None:
 
 
 def serve(wanted: Settings, zone: Zone, signed: Signed, inquire: Ask, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep,
-          clock: Callable[[], float] = time.monotonic) -> None:
+          seconds: Callable[[], float] = time.monotonic) -> None:
     """Have the own NSD load `zone` and wait until each of its addresses serves it; DaneError after `SERVE_SECONDS`."""
     tell(zone.name)
-    end = clock() + SERVE_SECONDS
+    end = seconds() + SERVE_SECONDS
     for address in wanted.addresses:
         while True:
             answer = inquire(zone.name, address)
             if (answer.serial, answer.signature) == (signed.serial, signed.signature):
                 break
-            if clock() > end:
+            if seconds() > end:
                 said = answer.error or f"{address} serves serial {answer.serial}"
                 raise DaneError(f"zone {zone.name}: serial {signed.serial} is signed, but {said} {SERVE_SECONDS:g} seconds after nsd-control "
                                 f"reload; look at journalctl -u nsd")
@@ -356,10 +367,14 @@ def publish(arguments: Mapping[str, Any], check: bool = False, now: int | None =
             tell: Callable[[str], None] = reload) -> dict[str, Any]:
     """Bring every zone of `arguments` to be signed and served; with `check` say what would be done.
 
+    Where the `arguments` have the controller's `time`, a clock of this host more than `clock_margin` seconds from it is a DaneError.
     Returns `changed`, `failed` (sentences, one for each zone that could not be served; the others are), `diff` and
     `zones` with name, changed, action, reason, serial, ds and error.
     """
     wanted = settings(arguments)
+    trouble = clock.apart(time.time() if now is None else now, arguments["time"], arguments["clock_margin"]) if wanted.checked else ""
+    if trouble:
+        raise DaneError(trouble)
     if not check:
         make_directory(places.state, 0o700)
     with nullcontext() if check else lock(f"{places.state}/.lock"):

@@ -68,6 +68,17 @@ options:
     description: Age in seconds at which signatures are made again. Must be less than O(signature_validity).
     type: int
     default: 604800
+  time:
+    description:
+      - The unix time on the controller. Where it differs from the clock of this host by more than O(clock_margin), nothing is signed, for
+        signatures by a wrong clock are bogus.
+      - Without it, as from the timer, a zone that was signed at a later time than the clock says is an error. With it such a zone is signed
+        again, as the clock was ahead then.
+    type: int
+  clock_margin:
+    description: Seconds by which the two clocks may differ.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -143,6 +154,8 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "signature_validity": {"type": "int", "default": 2419200},
             "signature_renewal": {"type": "int", "default": 604800},
+            "time": {"type": "int"},
+            "clock_margin": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

@@ -142,6 +142,8 @@ def test_a_run_takes_one_step_and_ends(world: World) -> None:
     assert world.taken() == ["order"] and len(world.plans()) == 1
     assert sorted(one["host"] for one in world.plans()[0]["arguments"]["reports"]) == [MX2, VPS]
     assert f"{VPS}, {CERTIFICATE}: orders its next certificate: because of order" in said
+    signed = [call["arguments"] for call in world.calls("signed_zones", "")]
+    assert signed and all(0 <= time.time() - int(one["time"]) < 300 and int(one["clock_margin"]) == 60 for one in signed), "signs by a clock that is checked"
 
 
 def test_each_host_is_told_which_certificates_are_revoked(world: World) -> None:

@@ -93,6 +93,14 @@ def test_the_example_of_the_readme_is_valid(role: Path) -> None:
     assert role.name in called
 
 
+@pytest.mark.parametrize("unit", ["dnssec_zones/templates/selfhost-dane-sign", "tls_certificates/templates/selfhost-dane-renew"])
+def test_what_depends_on_the_clock_starts_after_it_is_set(unit: str) -> None:
+    """Where the host waits for its clock, the service of the timer does so too."""
+    text = (ROOT / f"roles/{unit}.service.j2").read_text(encoding="utf-8")
+    for setting in ("Wants", "After"):
+        assert re.search(rf"^{setting}=.*\btime-sync\.target\b", text, re.MULTILINE)
+
+
 def test_each_role_has_a_play_of_its_own_in_molecule() -> None:
     """The scenario that runs each role by itself leaves none out."""
     plays = load(ROOT / "molecule/roles/converge.yml")

@@ -34,6 +34,7 @@ class World:
         self.deaf = False
         self.names = ["pyon.example"]
         self.floor = 0
+        self.controller: int | None = None
         self.write("pyon.example")
 
     def write(self, name: str, extra: str = "") -> None:
@@ -71,7 +72,8 @@ class World:
 
     def arguments(self) -> dict[str, Any]:
         zones = [{"name": name, "file": str(self.directory / name), "serial": self.floor, "secondaries": [SECONDARY]} for name in self.names]
-        return {"zones": zones, "addresses": [OWN], "signature_validity": 1000, "signature_renewal": 100}
+        return {"zones": zones, "addresses": [OWN], "signature_validity": 1000, "signature_renewal": 100,
+                **({} if self.controller is None else {"time": self.controller, "clock_margin": 60})}
 
     def run(self, check: bool = False, now: int = NOW) -> dict[str, Any]:
         self.calls.clear()
@@ -126,7 +128,7 @@ def test_check_mode_on_a_blank_host(world: World) -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), [("text", "its text changed"), ("age", "100 seconds ago"), ("altered", "altered"), ("floor", "is lower than"),
-                                                ("future", "-1 seconds ago")])
+                                                ("future", "by a clock that was ahead, at 2026-11-18T")])
 def test_what_is_signed_again(world: World, change: str, reason: str) -> None:
     world.run()
     now = NOW
@@ -137,12 +139,35 @@ def test_what_is_signed_again(world: World, change: str, reason: str) -> None:
         path.write_bytes(path.read_bytes() + b";\n")
     elif change == "floor":
         world.floor = NOW + 50
-    now = {"age": NOW + 100, "future": NOW - 1}.get(change, NOW)
+    elif change == "future":
+        world.controller = NOW - 90
+    now = {"age": NOW + 100, "future": NOW - 61}.get(change, NOW)
     compared = world.run(check=True, now=now)["zones"][0]
     assert compared["action"] == "sign" and reason in compared["reason"]
     done = world.run(now=now)["zones"][0]
     assert done["serial"] == {"age": NOW + 100, "floor": NOW + 50}.get(change, NOW + 1)
     assert not world.run(now=now)["changed"]
+
+
+def test_a_clock_that_is_not_the_controllers_signs_nothing(world: World) -> None:
+    for world.controller in (NOW - 61, NOW + 61):
+        for check in (True, False):
+            with pytest.raises(DaneError, match="the clocks of this host and of the controller are 61 seconds apart, more than clock_margin 60; set them right"):
+                world.run(check)
+    assert not os.path.exists(world.places.signed)
+    world.controller = NOW + 60
+    assert world.run()["failed"] == []
+
+
+def test_a_clock_that_was_set_back_signs_nothing_without_a_controller(world: World) -> None:
+    world.run()
+    before = world.signed()
+    assert not world.run(now=NOW - 60)["changed"]
+    world.write("pyon.example", "www.pyon.example. 60 IN A 198.51.100.1\n")
+    for check in (True, False):
+        failed = world.run(check, now=NOW - 5 * 365 * 86400)["failed"]
+        assert len(failed) == 1 and "signed at 2026-11-18T" in failed[0] and "says 2021-11-19T" in failed[0] and "set the clock right" in failed[0]
+    assert (world.signed(), world.calls) == (before, [])
 
 
 @pytest.mark.parametrize("floor", [0, 2026112700])
@@ -289,6 +314,11 @@ def test_the_command_signs_with_the_same_configuration(world: World, capsys: pyt
     assert f"serial {NOW} is served" in capsys.readouterr().out
     world.key().chmod(0o644)
     assert cli.main(["sign", "--config", str(config)]) == 1
+    world.key().chmod(0o600)
+    monkeypatch.setattr(signing, "publish", lambda arguments: publish(arguments, now=NOW - 99, places=world.places, inquire=world.ask, tell=world.reload))
+    capsys.readouterr()
+    assert cli.main(["sign", "--config", str(config)]) == 1
+    assert "so it is not signed again; set the clock right" in capsys.readouterr().out
     config.write_text("{")
     assert cli.main(["sign", "--config", str(config)]) == 1
     assert "is not JSON" in capsys.readouterr().err
