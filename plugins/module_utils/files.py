@@ -38,6 +38,27 @@ def make_directory(path: str, mode: int = 0o755) -> None:
         os.chmod(path, mode)
 
 
+def own_directory(path: str, mode: int, owner: int, group: int) -> None:
+    """Make the directory `path`, whose parent is there, with that mode, owner and group, whatever the umask; a symbolic link is OSError, never followed.
+
+    Whoever may write to the parent may put a link in its place at any time, so all is done to what was opened.
+    """
+    old = os.umask(0)
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        pass
+    finally:
+        os.umask(old)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(descriptor, owner, group)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+    sync_directory(os.path.dirname(path))
+
+
 def write_file(path: str, data: bytes, mode: int = 0o644, owner: int = -1, group: int = -1) -> None:
     """Write `path` so that a reader, a crash or a power loss meets the old content or the new, nothing between.
 

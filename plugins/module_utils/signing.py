@@ -43,7 +43,7 @@ class Places:
     """Directories on the host."""
 
     state: str = "/var/lib/selfhost-dane/zones"
-    signed: str = "/var/lib/nsd/selfhost-dane"
+    signed: str = "/var/lib/selfhost-dane/signed"
 
 
 @dataclass(frozen=True)

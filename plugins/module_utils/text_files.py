@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import DaneError
-from .files import make_directory, sync_directory, write_file
+from .files import make_directory, own_directory, sync_directory, write_file
 from .process import checked
 
 STATES = ("file", "initial", "directory", "absent")
@@ -23,7 +23,7 @@ def apply(entries: Sequence[Mapping[str, Any]], purge: Sequence[str] = (), check
 
     An entry has `path`, `state` (one of STATES; `initial` writes only what is not there), `content`, `mode` (octal
     text), `owner` and `group` (names) and `validate` (arguments with %s for a file with the new content).  A symbolic link
-    where a file should be is replaced, never followed.  All is judged before the first is written.  Returns
+    where a file should be is replaced, where a directory should be is an error; it is never followed.  All is judged before the first is written.  Returns
     `changed`, `paths` (those that changed) and `diff`.
     """
     wanted = [_judged(entry, check) for entry in entries]
@@ -66,6 +66,9 @@ def _judged(entry: Mapping[str, Any], check: bool) -> dict[str, Any]:
         owner = group = -1
     if os.path.isdir(path) and not os.path.islink(path) and state in ("file", "initial"):
         raise DaneError(f"{path} is a directory where a file should be; move it away")
+    if state == "directory" and os.path.islink(path):
+        raise DaneError(f"{path} is a symbolic link where a directory should be, and is not followed; remove it, and where its content is to be elsewhere "
+                        f"use a bind mount")
     return {"path": path, "state": state, "data": str(entry.get("content") or "").encode(), "mode": int(mode, 8), "owner": owner, "group": group,
             "validate": entry.get("validate")}
 
@@ -109,8 +112,8 @@ def _apply(entry: Mapping[str, Any], check: bool) -> dict[str, str] | None:
         if had == facts:
             return None
         if not check:
-            make_directory(path, entry["mode"])
-            os.chown(path, entry["owner"], entry["group"])
+            make_parents(path)
+            own_directory(path, entry["mode"], entry["owner"], entry["group"])
         return {"before": _facts(had), "after": _facts(facts)}
     before = _text(path, status)
     same = status is not None and _content(path) == entry["data"]

@@ -13,7 +13,7 @@ short_description: Write a list of text files in one call
 description:
   - Writes each file atomically, with a diff for each, and makes missing parent directories (0755).
   - Everything is judged before the first file is written.
-  - A symbolic link where a file should be is replaced by the file, never followed.
+  - A symbolic link where a file should be is replaced by the file, never followed. Where a directory should be it is an error.
 extends_documentation_fragment:
   - selfhost.dane.attributes
 attributes:

@@ -23,7 +23,7 @@ MX2, CONTROL = "mx2.pyon.example", "control.example"  # of the fleet
 ADDRESSES = {VPS: ("198.51.100.10", "2001:db8:51::10"), HOME: ("198.51.100.11", "2001:db8:51::11"), MX2: ("198.51.100.12", "2001:db8:51::12"),
              ACME: ("198.51.100.30", "2001:db8:51::30")}
 MAIL_HOSTS = {MX: VPS, MX2: MX2}  # mail name: the host behind it
-SIGNED = f"/var/lib/nsd/selfhost-dane/{ZONE}.signed"
+SIGNED = f"/var/lib/selfhost-dane/signed/{ZONE}.signed"
 _RECAP = re.compile(r"^(\S+)\s+: ((?:\w+=\d+\s*)+)$", re.MULTILINE)
 T = TypeVar("T")
 

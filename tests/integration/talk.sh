@@ -8,7 +8,7 @@
 #   end     what was live before is live again
 set -eu
 step=$1 zone=$2 name=$3 ttl=$4
-home=/var/lib/talk live=/var/lib/selfhost-dane/live/$name signed=/var/lib/nsd/selfhost-dane/$zone.signed
+home=/var/lib/talk live=/var/lib/selfhost-dane/live/$name signed=/var/lib/selfhost-dane/signed/$zone.signed
 
 order() {
     dehydrated --config $home/config --cron --force --domain "$name"

@@ -17,7 +17,7 @@ def test_a_second_run_changes_nothing(converged: None) -> None:
     # NSD writes what it has transferred some time later: not while we look
     serial = on(PEER, f"dig +short +norec @{ADDRESSES[HOME][0]} {ZONE} SOA").split()[2]
     on(HOME, f"nsd-control write {ZONE}")
-    wait_for(lambda: serial in on(HOME, f"cat /var/lib/nsd/selfhost-dane/secondary/{ZONE}.zone", check=False), "NSD has written the zone")
+    wait_for(lambda: serial in on(HOME, f"cat /var/lib/nsd/selfhost-dane/{ZONE}.zone", check=False), "NSD has written the zone")
     before = {host: (on(host, FILES), on(host, DAEMONS)) for host in (VPS, HOME)}
     done = good(site())
     assert done.total("changed") == 0, done.output

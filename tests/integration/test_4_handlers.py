@@ -25,7 +25,7 @@ FAULTS = {
     "Restart unbound": "systemctl disable --now unbound",
     "Restart the renewal timer": "systemctl disable --now selfhost-dane-renew.timer",
     "Restart the signing timer": "systemctl disable selfhost-dane-sign.timer",
-    "Re-sign zone": f"rm -f /var/lib/nsd/selfhost-dane/{ZONE}.signed",
+    "Re-sign zone": f"rm -f /var/lib/selfhost-dane/signed/{ZONE}.signed",
 }
 CHECKS = {f"Check the configuration of {daemon} before it is stopped" for daemon in ("apache", "dovecot")}  # mend nothing themselves
 # needs packages from elsewhere, so it is molecule's scenario `roles` that has it start them, and is red where they do not run

@@ -10,7 +10,7 @@ from lab_client import ACME, HOME, MX, PEER, VPS, Run, good, on, playbook, regis
 from rolls import FAST, KEEP, LIVE, peers, renew, served
 
 # all that the playbooks keep, write or restart; NSD writes what it serves as a secondary by itself
-FILES = ("find /var/lib/selfhost-dane /var/lib/nsd/selfhost-dane /etc -xdev -type f -not -name '*.lock' -not -path '*/secondary/*' -exec sha256sum {} + | sort;"
+FILES = ("find /var/lib/selfhost-dane /etc -xdev -type f -not -name '*.lock' -exec sha256sum {} + | sort;"
          " systemctl show --property=Id,MainPID nsd apache2 sendmail")
 
 

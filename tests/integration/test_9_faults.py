@@ -28,7 +28,7 @@ from rolls import FAST, HOLD, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew
 SEED = 11
 YOUNGEST = f"ls {STATE}/certificates/{MX}/keys | tail -n 1 | cut -d- -f2 | cut -c-64"
 KILLS = int(os.environ.get("KILLS", "3"))
-SECONDARY = f"/var/lib/nsd/selfhost-dane/secondary/{ZONE}.zone"
+SECONDARY = f"/var/lib/nsd/selfhost-dane/{ZONE}.zone"
 # The secondary's file has what it serves: NSD writes it in its own time.
 WRITTEN = (f"nsd-control write {ZONE}; serial=$(nsd-control zonestatus {ZONE} | sed -n 's/.*served-serial: .\\([0-9]*\\).*/\\1/p'); test -n \"$serial\"; "
            f"timeout 20 sh -c \"until grep -qw $serial {SECONDARY}; do sleep 0.2; done\"")

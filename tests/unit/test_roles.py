@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.selfhost.dane.plugins.module_utils import signing
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
@@ -99,6 +100,15 @@ def test_what_depends_on_the_clock_starts_after_it_is_set(unit: str) -> None:
     text = (ROOT / f"roles/{unit}.service.j2").read_text(encoding="utf-8")
     for setting in ("Wants", "After"):
         assert re.search(rf"^{setting}=.*\btime-sync\.target\b", text, re.MULTILINE)
+
+
+def test_what_root_writes_is_not_in_a_directory_of_nsd() -> None:
+    """To NSD's user belongs /var/lib/nsd, and with it every name in it: one directory is made there, for NSD itself."""
+    tasks = load(ROOT / "roles/nsd/tasks/configure.yml")
+    made = next(task["selfhost.dane.text_files"]["files"] for task in tasks if "selfhost.dane.text_files" in task)
+    assert made == [{"path": "{{ __nsd_signed }}", "state": "directory"},
+                    {"path": "{{ __nsd_state }}/selfhost-dane", "state": "directory", "owner": "{{ __nsd_user }}", "group": "{{ __nsd_group }}"}]
+    assert load(ROOT / "roles/nsd/vars/Debian.yml")["__nsd_signed"] == signing.Places.signed and not signing.Places.signed.startswith("/var/lib/nsd")
 
 
 def test_each_role_has_a_play_of_its_own_in_molecule() -> None:

@@ -37,6 +37,23 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     assert not path.is_symlink() and target.read_text() == "same\n"
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_no_link_is_followed_to_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    """Late: somebody puts it there when all has been judged."""
+    target, path, first = tmp_path / "etc", tmp_path / "link", tmp_path / "first"
+    target.mkdir(0o755)
+    before = target.stat()
+    if late:
+        monkeypatch.setattr(text_files, "make_parents", lambda _path: path.symlink_to(target))
+    else:
+        path.symlink_to(target)
+    entries = [*([] if late else [{"path": str(first), "content": ""}]), {"path": str(path), "state": "directory", "mode": "0700", "group": "daemon"}]
+    with pytest.raises(OSError if late else DaneError, match="Not a directory" if late else "is a symbolic link.*bind mount"):
+        text_files.apply(entries)
+    after = target.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid) and not first.exists()
+
+
 def test_initial_is_written_only_once(tmp_path: Path) -> None:
     path = tmp_path / "anchor"
     entry = {"path": str(path), "content": "one", "state": "initial"}
