@@ -309,3 +309,21 @@ def test_the_status_writes_nothing(world: World) -> None:
                    "it goes over to its next certificate, at the latest in 3 days (",
                    f"keys live {A[:16]}... for", f"next {B[:16]}... made", f"records _25._tcp.{CERTIFICATE}. 3600 TLSA 3 1 1 aaaaaaaa.., 3 1 1 bbbbbbbb.."):
         assert wanted in said, said
+
+
+@pytest.mark.parametrize("tasks", ["tsig.yml", "configure.yml"])
+def test_what_is_wrong_with_a_tsig_key_is_said_without_its_secret(world: World, tasks: str) -> None:
+    keys, secret = world.directory / "keys", "c2VjcmV0IQ=="
+    keys.mkdir()
+    (keys / f"{VPS}.conf").write_text(f'key:\n    secret: "{secret}"\n', encoding="utf-8")
+    collection = world.directory / "ansible_collections/selfhost/dane"
+    call = {"name": "Call it", "ansible.builtin.import_role": {"name": "selfhost.dane.nsd", "tasks_from": tasks},
+            "vars": {"nsd_listen": ["198.51.100.10"], "nsd_primary_zones": [{"name": "pyon.example"}]}}
+    paths = {"name": "Load the paths", "ansible.builtin.include_vars": str(collection / "roles/nsd/vars/Debian.yml")}
+    system = {"name": "Name the system", "ansible.builtin.set_fact": {"ansible_facts": {"distribution": "Debian", "distribution_major_version": "12",
+                                                                                       "os_family": "Debian"}}}
+    play = {"name": "Keys", "hosts": VPS, "gather_facts": False, "tasks": [system, paths, call]}
+    (collection / "playbooks/keys.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+    status, said = world.play("keys", "-vvv", "-e", f"__nsd_tsig_directory={keys}")
+    assert status == 2 and f"{VPS}: the secret of the TSIG key {VPS} is not base64 of 16 octets or more; remove its file on the primary" in said, said
+    assert secret not in said
