@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import files, process, running, tls_client, x509, zone
-from .errors import NO_SHAPE, DaneError, print_line, printable
+from .errors import NO_SHAPE, DaneError, print_line, printable, words
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -1165,20 +1165,13 @@ class Result:
     after: str = ""
 
 
-def _words(error: DaneError | OSError) -> str:
-    """One sentence with the cure, also of what the disk refuses."""
-    if isinstance(error, DaneError):
-        return str(error)
-    return f"{printable(error.filename2 or error.filename or 'this host')}: {error.strerror}; make room on its disk, or move away what is in its way"
-
-
 @contextmanager
 def _noted(result: Result, found: Found | None, now: int) -> Iterator[None]:
     """What the disk refuses is said, and keeps no other certificate; of one that is valid it is a warning."""
     try:
         yield
     except OSError as error:
-        (result.warnings if found and found.live and found.live.valid(now) else result.failures).append(_words(error))
+        (result.warnings if found and found.live and found.live.valid(now) else result.failures).append(words(error))
 
 
 @contextmanager
@@ -1223,8 +1216,8 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
                 founds.append(inspect(config, wanted, moment, (published or {}).get(wanted.name, ())))
             except (DaneError, OSError) as error:
                 if not by_timer:
-                    raise DaneError(_words(error)) from error
-                result.failures.append(_words(error))  # the others can still be renewed
+                    raise DaneError(words(error)) from error
+                result.failures.append(words(error))  # the others can still be renewed
         try:
             judge_pairs(founds)
         except DaneError as error:
@@ -1258,7 +1251,7 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
             try:
                 use.prove()
             except OSError as error:  # what is presented is not known, so no key is deleted
-                result.failures.append(_words(error))
+                result.failures.append(words(error))
                 wanted_steps = {}
         result.warnings += use.problems if use else []
         for found in [] if check else founds:
@@ -1329,7 +1322,7 @@ def _delete_key(config: Config, found: Found, use: Use | None, spki: str, now: i
                                 " live, then run again")
         delete_key(config, found, spki, act)
     except (DaneError, OSError) as error:
-        result.warnings.append(f"the key {spki[:16]}... was not deleted: {_words(error)}")
+        result.warnings.append(f"the key {spki[:16]}... was not deleted: {words(error)}")
 
 
 def _settle(config: Config, found: Found, now: int) -> None:
@@ -1363,7 +1356,7 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
             files.make_directory(os.path.dirname(path))
             files.write_file(path, text)
         except OSError as error:  # what the timer is not told it may do wrong, so nothing is changed
-            raise DaneError(_words(error)) from error
+            raise DaneError(words(error)) from error
 
 
 def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> None:
@@ -1464,7 +1457,7 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             return
         _switch(config, found, fingerprint, use, max(now, int(time.time())), act)  # with the same key, or it is refused
     except (DaneError, OSError) as error:
-        said = _words(error)
+        said = words(error)
         if live and live.valid(now):
             result.warnings.append(f"the certificate {name} was not renewed: {said}; the live one stays, until {_date(live.not_after)}")
         else:
@@ -1506,7 +1499,7 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             state = read_state(config, name)
             write_state(config, name, replace(state, roll=Attempts(), roll_spki=""))
     except (DaneError, OSError) as error:
-        said = _words(error)
+        said = words(error)
         result.warnings.append(f"the step {step.step} of {name} with the key {step.spki[:16]}... failed: {said}; what is live stays")
         state = read_state(config, name)
         write_state(config, name, replace(state, roll=state.rolling(step.spki).after(said, now, found.live), roll_spki=step.spki))
@@ -1634,7 +1627,7 @@ def renew_command(config_path: str = CONFIG) -> int:
         config = read_config(config_path)
         result = run(config, by_timer=True, say=print_line)
     except (DaneError, OSError) as error:
-        print_line(f"renew: failed: {_words(error)}", sys.stderr)
+        print_line(f"renew: failed: {words(error)}", sys.stderr)
         return 1
     wrong = result.failures + result.warnings
     wrong += [endpoint["error"] for item in result.report["certificates"] for endpoint in item["endpoints"] if endpoint["error"]]

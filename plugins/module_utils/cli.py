@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from .errors import DaneError, print_line
+from .errors import DaneError, print_line, words
 
 # subcommand: module of this package, its function (config path -> exit status), configuration, help.  The module is
 # imported when it is asked for, so that a fault in one does not stop the other.
@@ -30,6 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, function, _config, _description = COMMANDS[chosen.command]
     try:
         return int(getattr(importlib.import_module(f".{module}", __package__), function)(chosen.config))
-    except DaneError as error:
-        print_line(f"selfhost-dane {chosen.command}: {error}", sys.stderr)
+    except (DaneError, OSError) as error:
+        print_line(f"selfhost-dane {chosen.command}: {words(error)}", sys.stderr)
         return 1

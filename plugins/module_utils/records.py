@@ -83,6 +83,9 @@ def read(path: str, host: str) -> Json:
             text = stream.read()
     except FileNotFoundError:
         return {"schema": SCHEMA, "host": host, "generation": 0, "zones": {}, "reports": {}, "asked": {}, "compromised": [], "clock": None}
+    except OSError as error:
+        raise DaneError(f"cannot read {path} (the record of this primary): {error.strerror}; make it readable, or move it away to have it made anew"
+                        " from what the hosts report") from error
     try:
         record: Json = json.loads(text)
         schema, owner = record["schema"], record["host"]

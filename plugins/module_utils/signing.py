@@ -25,7 +25,7 @@ from typing import Any
 
 from . import clock
 from . import zone as text
-from .errors import DaneError, print_line
+from .errors import DaneError, print_line, words
 from .files import lock, make_directory, read_file, sync_directory, write_file
 from .process import checked
 
@@ -116,21 +116,25 @@ def settings(arguments: Mapping[str, Any]) -> Settings:
     zones: list[Zone] = []
     for raw in raw_zones:
         name = text.absolute(raw.get("name"), "the zone name")[:-1]
+        secondaries = raw.get("secondaries") or []
         path = raw.get("file")
         if not isinstance(path, str) or not os.path.isabs(path):
             raise DaneError(f"zone {name}: the file {path!r} is not an absolute path; write one")
+        if not isinstance(secondaries, list):
+            raise DaneError(f"zone {name}: secondaries is not a list; write the address of each")
         if name in [other.name for other in zones]:
             raise DaneError(f"zone {name} is there twice; remove one")
         zones.append(Zone(name, path, text.number(raw.get("serial", 0), f"zone {name}: serial", highest=text.SERIAL_BITS - 1),
-                          tuple(text.address(item, f"zone {name}: the secondary") for item in raw.get("secondaries") or ())))
+                          tuple(text.address(item, f"zone {name}: the secondary") for item in secondaries)))
     validity = text.number(arguments.get("signature_validity"), "signature_validity", 1)
     renewal = text.number(arguments.get("signature_renewal"), "signature_renewal", 1)
     if renewal >= validity:
         raise DaneError(f"signature_renewal ({renewal}) is not shorter than signature_validity ({validity}), so the zones would go bogus; "
                         f"make it a quarter of it")
-    addresses = tuple(text.address(item, "the address of the name server") for item in arguments.get("addresses") or ())
-    if not addresses:
-        raise DaneError("addresses is empty; give the addresses that the own name server listens on")
+    listen = arguments.get("addresses")
+    if not listen or not isinstance(listen, list):
+        raise DaneError("addresses is empty, or no list; give the addresses that the own name server listens on")
+    addresses = tuple(text.address(item, "the address of the name server") for item in listen)
     return Settings(tuple(zones), addresses, validity, renewal, arguments.get("time") is not None)
 
 
@@ -265,7 +269,7 @@ def _needs(wanted: Settings, zone: Zone, judged: Judgement, has_key: bool, now: 
     before = judged.before
     if before is None or not has_key:
         return "sign", "it is not signed yet"
-    if not before.intact:
+    if before.serial is None or not before.intact:
         return "sign", "its signed file was altered"
     if before.source != _digest(judged.source):
         return "sign", "its text changed"
@@ -419,12 +423,14 @@ def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[st
             serve(wanted, zone, signed, inquire, tell)
         if os.path.exists(key_base(places, zone.name) + ".key"):
             result["ds"] = delegation(zone.name, _dnskey(places, zone.name))
-    except DaneError as error:
-        said = str(error)
-        result["error"] = said if zone.name in said else f"zone {zone.name}: {said}"
-    except OSError as error:
-        result["error"] = f"zone {zone.name}: {error}; make room or correct the permissions and run again"
+    except (DaneError, OSError) as error:
+        result["error"] = _about(zone.name, error)
     return result
+
+
+def _about(zone: str, error: DaneError | OSError) -> str:
+    said = words(error)
+    return said if zone in said else f"zone {zone}: {said}"
 
 
 def _time(seconds: int) -> str:
@@ -435,8 +441,10 @@ def sign_command(config_path: str) -> int:
     """The subcommand `sign`: publish what `config_path` (JSON, the module's arguments) says; 1 where a zone failed."""
     try:
         arguments = json.loads(read_file(config_path, "what to sign"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DaneError(f"{config_path} is not JSON ({error}); run the playbook again") from error
+    if not isinstance(arguments, dict):
+        raise DaneError(f"{config_path} is not a JSON object; run the playbook again")
     result = publish(arguments)
     for zone in result["zones"]:
         if zone["changed"] and not zone["error"]:

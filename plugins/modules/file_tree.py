@@ -78,7 +78,7 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, words
 from ..module_utils.file_tree import install, unpack
 
 
@@ -100,10 +100,8 @@ def main() -> None:
     try:
         tree = unpack(options["archive"]) if options["archive"] else None
         result = install(options["destination"], json.loads(options["manifest"] or "{}"), options["private"], tree, module.check_mode)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; make room or correct the permissions and run again")
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=words(error))
     module.exit_json(**result)
 
 

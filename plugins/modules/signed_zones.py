@@ -136,7 +136,7 @@ zones:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, words
 from ..module_utils.signing import publish
 
 
@@ -161,8 +161,8 @@ def main() -> None:
     )
     try:
         result = publish(module.params, check=module.check_mode)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=words(error))
     failed = result.pop("failed")
     if failed:
         module.fail_json(msg="\n".join(failed), **result)

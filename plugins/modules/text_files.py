@@ -92,7 +92,7 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, words
 from ..module_utils.text_files import STATES, apply
 
 
@@ -116,10 +116,8 @@ def main() -> None:
     )
     try:
         result = apply(module.params["files"], module.params["purge"], check=module.check_mode)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; make room or correct the permissions and run again")
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=words(error))
     module.exit_json(**result)
 
 

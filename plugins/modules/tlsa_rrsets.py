@@ -291,7 +291,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import clock, gate, reach, records
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, words
 from ..module_utils.rollover import make_rules
 
 
@@ -349,8 +349,8 @@ def main() -> None:
         rules = make_rules(policy)
         done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
                               policy["signature_validity"], now, controller, not module.check_mode, lambda: records.signed(given["zones"]))
-    except DaneError as error:
-        module.fail_json(msg=str(error))
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=words(error))
     module.exit_json(
         changed=done.changed(),
         diff=[{"before_header": given["path"], "after_header": given["path"],

@@ -82,7 +82,7 @@ keys:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, words
 from ..module_utils.tsig import ensure
 
 
@@ -103,8 +103,8 @@ def main() -> None:
     )
     try:
         result = ensure(module.params["keys"], module.params["directory"], check=module.check_mode)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=words(error))
     module.exit_json(**result)
 
 

@@ -367,6 +367,11 @@ def test_what_is_signed_is_read_from_the_signed_file(tmp_path: Path, spoil: byte
         **({"pyon.example": {}} if spoil else served(A, B)), "other.example": {}}
 
 
+def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DaneError, match=r"cannot read .* \(the record of this primary\): Is a directory; make it readable, or move it away"):
+        update(tmp_path, [report()])
+
+
 def test_a_damaged_signed_file_is_nothing_for_its_zone_alone(tmp_path: Path) -> None:
     body = f"pyon.example.\t300\tIN\tSOA\tns. h. 7 1 1 1 1\n{OWNER}\t100\tIN\tTLSA\t3 1 1 {A}\n".encode()
     header = f"; selfhost.dane source={'0' * 64} body={hashlib.sha256(body).hexdigest()} signed=1 validity=2\n".encode()

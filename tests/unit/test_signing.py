@@ -13,8 +13,10 @@ import dns.dnssec
 import dns.name
 import dns.rdata
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.selfhost.dane.plugins.module_utils import cli, signing
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+from ansible_collections.selfhost.dane.plugins.modules import signed_zones, tlsa_rrsets, tsig_keys
 
 NOW = 1795000000
 OWN, SECONDARY = "198.51.100.10", "2001:db8:51::20"
@@ -152,7 +154,7 @@ def test_what_is_signed_again(world: World, change: str, reason: str) -> None:
 def test_a_clock_that_is_not_the_controllers_signs_nothing(world: World) -> None:
     for world.controller in (NOW - 61, NOW + 61):
         for check in (True, False):
-            with pytest.raises(DaneError, match="the clocks of this host and of the controller are 61 seconds apart, more than clock_margin 60; set them right"):
+            with pytest.raises(DaneError, match="are 61 seconds apart, more than clock_margin 60; set them right"):
                 world.run(check)
     assert not os.path.exists(world.places.signed)
     world.controller = NOW + 60
@@ -171,7 +173,8 @@ def test_a_clock_that_was_set_back_signs_nothing_without_a_controller(world: Wor
 
 
 @pytest.mark.parametrize("floor", [0, 2026112700])
-@pytest.mark.parametrize("damage", [b"; lost\n", b"", b"\0" * 500, b" SOA ns. host. x1 ", b" SOA ns. host. 1_0 ", b" SOA ns. host. 4294967296 ", b"signed=" + b"9" * 5000])
+@pytest.mark.parametrize("damage", [b"; lost\n", b"", b"\0" * 500, b" SOA ns. host. x1 ", b" SOA ns. host. 1_0 ", b" SOA ns. host. 4294967296 ",
+                                    b"signed=" + b"9" * 5000])
 def test_a_damaged_signed_file_is_signed_again_and_stops_no_other_zone(world: World, damage: bytes, floor: int) -> None:
     world.names, world.floor = ["bad.example", "pyon.example"], floor
     world.write("bad.example")
@@ -297,7 +300,8 @@ def test_ds_agrees_with_dnspython() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"zones": None}, {"zones": [{"name": "../x", "file": "/x"}]}, {"zones": [{"name": "x.example", "file": "x"}]},
-                                     {"zones": [{"name": "x.example", "file": "/x"}] * 2}, {"addresses": []}, {"addresses": ["x"]},
+                                     {"zones": [{"name": "x.example", "file": "/x"}] * 2}, {"addresses": []}, {"addresses": ["x"]}, {"addresses": 5},
+                                     {"zones": [{"name": "x.example", "file": "/x", "secondaries": 5}]},
                                      {"signature_renewal": 1000}, {"signature_validity": "x"},
                                      {"zones": [{"name": "x.example", "file": "/x", "serial": 1 << 32}]}])
 def test_bad_settings_are_one_sentence(world: World, changes: dict[str, Any]) -> None:
@@ -322,3 +326,34 @@ def test_the_command_signs_with_the_same_configuration(world: World, capsys: pyt
     config.write_text("{")
     assert cli.main(["sign", "--config", str(config)]) == 1
     assert "is not JSON" in capsys.readouterr().err
+    for other in ("[]", "null", "5"):
+        config.write_text(other)
+        assert cli.main(["sign", "--config", str(config)]) == 1
+        assert f"{config} is not a JSON object; run the playbook again" in capsys.readouterr().err
+
+
+def refused(*_arguments: Any, **_options: Any) -> Any:
+    raise OSError(28, "No space left on device", "/var/lib/x")
+
+
+REFUSED = "/var/lib/x: No space left on device; make room on its disk, or move away what is in its way"
+
+
+@pytest.mark.parametrize("module, function, arguments", [
+    (signed_zones, "publish", {"zones": [], "addresses": [OWN]}), (tsig_keys, "ensure", {"keys": []}),
+    (tlsa_rrsets, "observations", {"host": "vps", "zones": [], "policy": {}, "observe": True})])
+def test_what_the_disk_refuses_is_one_sentence(module: Any, function: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module, function, refused)
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        module.main()
+    result = json.loads(capsys.readouterr().out)
+    assert (result["failed"], result["msg"]) == (True, REFUSED)
+
+
+def test_what_the_disk_refuses_to_the_command_is_one_sentence(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(signing, "publish", refused)
+    config = world.directory / "zones.json"
+    config.write_text(json.dumps(world.arguments()))
+    assert cli.main(["sign", "--config", str(config)]) == 1
+    assert capsys.readouterr().err == f"selfhost-dane sign: {REFUSED}\n"
