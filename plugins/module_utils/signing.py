@@ -17,7 +17,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -345,21 +345,33 @@ def _tool(zone: Zone, argv: list[str]) -> None:
         raise DaneError(f"zone {zone.name} is not published and what is served stays as it was; correct its records in {zone.file}: {error}") from error
 
 
-def serve(wanted: Settings, zone: Zone, signed: Signed, inquire: Ask, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep,
-          seconds: Callable[[], float] = time.monotonic) -> None:
-    """Have the own NSD load `zone` and wait until each of its addresses serves it; DaneError after `SERVE_SECONDS`."""
-    tell(zone.name)
+def serve(wanted: Settings, signed: Mapping[str, Signed], inquire: Ask, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep,
+          seconds: Callable[[], float] = time.monotonic) -> dict[str, str]:
+    """Have the own NSD load each zone of `signed` and wait until all of its addresses serve it, `SERVE_SECONDS` for all zones together.
+
+    Returns a sentence for each zone that it does not serve then.
+    """
+    troubles: dict[str, str] = {}
+    for name in signed:
+        try:
+            tell(name)
+        except (DaneError, OSError) as error:
+            troubles[name] = _about(name, error)
     end = seconds() + SERVE_SECONDS
-    for address in wanted.addresses:
-        while True:
-            answer = inquire(zone.name, address)
-            if (answer.serial, answer.signature) == (signed.serial, signed.signature):
-                break
-            if seconds() > end:
-                said = answer.error or f"{address} serves serial {answer.serial}"
-                raise DaneError(f"zone {zone.name}: serial {signed.serial} is signed, but {said} {SERVE_SECONDS:g} seconds after nsd-control "
-                                f"reload; look at journalctl -u nsd")
-            sleep(0.05)
+    missing = [(name, address) for name in signed if name not in troubles for address in wanted.addresses]
+    while missing:
+        answers = _ask_pairs(missing, inquire)
+        missing = [pair for pair in missing if (answers[pair].serial, answers[pair].signature) != (signed[pair[0]].serial, signed[pair[0]].signature)]
+        if not missing:
+            break
+        if seconds() > end:
+            for name, address in missing:
+                said = answers[name, address].error or f"{address} serves serial {answers[name, address].serial}"
+                troubles.setdefault(name, f"zone {name}: serial {signed[name].serial} is signed, but {said} {SERVE_SECONDS:g} seconds after nsd-control "
+                                          f"reload; look at journalctl -u nsd")
+            break
+        sleep(0.05)
+    return troubles
 
 
 def reload(zone: str) -> None:
@@ -384,7 +396,10 @@ def publish(arguments: Mapping[str, Any], check: bool = False, now: int | None =
     with nullcontext() if check else lock(f"{places.state}/.lock"):
         moment = int(time.time()) if now is None else now  # after the lock: the holder may have taken long
         answers = _ask_all(wanted, places, inquire)
-        results = [_one(places, wanted, zone, answers, moment, check, inquire, tell) for zone in wanted.zones]
+        judged = [_one(places, wanted, zone, answers, moment, check) for zone in wanted.zones]
+        # after all are signed: an address that is deaf, or a name server that hangs, keeps no zone from that
+        troubles = serve(wanted, {result["name"]: signed for result, signed in judged if signed}, inquire, tell)
+    results = [{**result, "error": troubles[result["name"]], "ds": ""} if result["name"] in troubles else result for result, _signed in judged]
     return {"changed": any(result["changed"] for result in results), "failed": [result["error"] for result in results if result["error"]],
             "diff": [result.pop("diff") for result in results if result["diff"]],
             "zones": [{key: value for key, value in result.items() if key != "diff"} for result in results]}
@@ -395,14 +410,18 @@ def _ask_all(wanted: Settings, places: Places, inquire: Ask) -> dict[tuple[str, 
     pairs = [(zone.name, address) for zone in wanted.zones for address in (*wanted.addresses, *zone.secondaries)
              if os.path.exists(zone.file) or os.path.exists(signed_path(places, zone.name))]
     result = {(zone.name, address): Answer(error="not asked") for zone in wanted.zones for address in (*wanted.addresses, *zone.secondaries)}
-    if pairs:
-        with ThreadPoolExecutor(min(32, len(pairs))) as pool:
-            result.update(zip(pairs, pool.map(lambda pair: inquire(*pair), pairs), strict=True))
-    return result
+    return {**result, **_ask_pairs(pairs, inquire)} if pairs else result
 
 
-def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[str, str], Answer], now: int, check: bool,
-         inquire: Ask, tell: Callable[[str], None]) -> dict[str, Any]:
+def _ask_pairs(pairs: Sequence[tuple[str, str]], inquire: Ask) -> dict[tuple[str, str], Answer]:
+    with ThreadPoolExecutor(min(32, len(pairs))) as pool:
+        return dict(zip(pairs, pool.map(lambda pair: inquire(*pair), pairs), strict=True))
+
+
+def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[str, str], Answer], now: int,
+         check: bool) -> tuple[dict[str, Any], Signed | None]:
+    """What is done for one zone, and what the own NSD has to load then."""
+    signed = None
     result: dict[str, Any] = {"name": zone.name, "changed": False, "action": "", "reason": "", "serial": None, "ds": "", "diff": None, "error": ""}
     try:
         judged = judge(places, wanted, zone, {address: answer for (name, address), answer in answers.items() if name == zone.name}, now)
@@ -420,12 +439,11 @@ def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[st
                 result["changed"] = False
                 signed = sign(places, wanted, judged, now)
                 result.update(changed=True, serial=signed.serial)
-            serve(wanted, zone, signed, inquire, tell)
         if os.path.exists(key_base(places, zone.name) + ".key"):
             result["ds"] = delegation(zone.name, _dnskey(places, zone.name))
     except (DaneError, OSError) as error:
         result["error"] = _about(zone.name, error)
-    return result
+    return result, signed
 
 
 def _about(zone: str, error: DaneError | OSError) -> str:

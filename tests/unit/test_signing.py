@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,44 @@ def test_a_server_that_does_not_load_is_an_error_and_completed_later(world: Worl
     world.deaf = False
     assert world.run()["zones"][0]["action"] == "reload"
     assert not world.run()["changed"]
+
+
+def test_all_zones_are_signed_before_one_waits_for_the_name_server(world: World) -> None:
+    world.names, world.deaf = ["a.example", "b.example", "pyon.example"], True
+    for name in world.names:
+        world.write(name)
+    failed = world.run()["failed"]
+    assert [call for call in world.calls if call in ("nsd-checkzone", "reload")] == ["nsd-checkzone"] * 3 + ["reload"] * 3
+    assert [sentence.split(":")[0] for sentence in failed] == [f"zone {name}" for name in world.names] and all(map(world.signed, world.names))
+    world.deaf = False
+    assert [zone["action"] for zone in world.run()["zones"]] == ["reload"] * 3
+
+
+def test_a_deaf_address_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two own addresses one hears nothing; time passes while it is waited for."""
+    monkeypatch.setattr(signing, "SERVE_SECONDS", 15.0)
+    names, now, asked = [f"z{number}.example" for number in range(40)], [0.0], 0
+    zones = tuple(signing.Zone(name, "/x", 0, ()) for name in names)
+    wanted = signing.Settings(zones, (OWN, "198.51.100.11"), 1000, 100)
+
+    def ask(name: str, address: str) -> signing.Answer:
+        nonlocal asked
+        asked += address == OWN
+        return signing.Answer(NOW, "x") if address == OWN and name != names[0] else signing.Answer(error=f"{address} is silent")
+
+    def told(name: str) -> None:
+        if name == names[1]:
+            raise DaneError("nsd-control failed")
+
+    def sleep(_seconds: float) -> None:
+        now[0] += 1
+
+    signed = {name: signing.Signed(serial=NOW, signature="x") for name in names}
+    troubles = signing.serve(wanted, signed, ask, told, sleep, lambda: now[0])
+    assert now[0] == 16.0 and asked == 38 + 17, "one deadline for all, and what is served is not asked again"
+    assert troubles[names[0]].startswith(f"zone {names[0]}: serial {NOW} is signed, but {OWN} is silent 15 seconds after")
+    assert troubles[names[1]] == f"zone {names[1]}: nsd-control failed" and "198.51.100.11 is silent" in troubles[names[2]]
+    assert signing.serve(replace(wanted, addresses=(OWN,)), {names[2]: signed[names[2]]}, ask, told, sleep) == {}
 
 
 def test_ds_agrees_with_dnspython() -> None:
