@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import files, process, running, tls_client, x509, zone
-from .errors import NO_SHAPE, DaneError, print_line, printable, words
+from .errors import FAULTS, NO_SHAPE, DaneError, print_line, printable, sentence
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -38,6 +38,7 @@ TIMER = "selfhost-dane-renew.timer"
 _KEY_FILE = re.compile(r"([0-9]{10})-([0-9a-f]{64})\.pem")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:_.-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_ERROR = 2000  # characters of an error that are kept: what the CA sends must not make state.json larger than is read
 _KINDS = {"str": str, "int": int, "list": list, "dict": dict}
 _SETTING = re.compile(rb'^declare -[-x]+ ([A-Z_]+)="([^"\\$`\n]*)"$', re.MULTILINE)
 
@@ -335,8 +336,8 @@ def read_live(config: Config, name: str, now: int) -> Live | None:
             path = os.path.join(link, file)
             if _read(path, "live certificate") != x509.pem(part):
                 raise DaneError(f"{path} is not part of fullchain.pem")
-    except DaneError as error:
-        return replace(certificate or Live(spki=spki), problem=str(error).split(";", 1)[0])  # the cure is to order
+    except FAULTS as error:
+        return replace(certificate or Live(spki=spki), problem=sentence(error).split(";", 1)[0])  # the cure is to order
     return certificate
 
 
@@ -417,7 +418,7 @@ class Attempts:
 
     def after(self, error: str, now: int, live: Live | None) -> Attempts:
         """With one more failure."""
-        return Attempts(self.failures + 1, now + back_off(self.failures + 1, live), error)
+        return Attempts(self.failures + 1, now + back_off(self.failures + 1, live), printable(error, _MAX_ERROR))
 
     def not_before(self, now: int, live: Live | None) -> int:
         """When it may be tried again; 0 where it was written down by a clock that ran ahead, as that may be far away."""
@@ -543,10 +544,10 @@ def candidates(directories: list[str], wanted: Wanted, spki: str, now: int, revo
             try:
                 chain = x509.load_certificates(_read(path, "issued certificate"), path)
                 judge(chain, wanted, spki, now)
-            except DaneError:
+                leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names),
+                            revoked=x509.fingerprint(chain[0]) in revoked)
+            except FAULTS:  # it may stay for ever where dehydrated keeps it
                 continue
-            leaf = Live(not_before=x509.not_before(chain[0]), not_after=x509.not_after(chain[0]), names=tuple(wanted.names),
-                        revoked=x509.fingerprint(chain[0]) in revoked)
             if not why_due(leaf, wanted, now) or leaf.not_after > beyond and not leaf.revoked:
                 good.append((leaf.not_after, chain))
     good.sort(key=lambda item: item[0], reverse=True)
@@ -780,6 +781,18 @@ class Use:
                           for found in founds for service in found.wanted.services for address in config.addresses]
         self.problems: list[str] = []
         self.refused: set[str] = set()  # units of which a restart or reload failed
+        self.faults: dict[str, str] = {}  # certificate -> why it cannot be proved, a sentence
+
+    @contextmanager
+    def _apart(self, found: Found) -> Iterator[None]:
+        """What goes wrong with one certificate keeps no other from being proved."""
+        try:
+            yield
+        except FAULTS as error:
+            self.faults.setdefault(found.wanted.name, f"whether the services present {found.wanted.name} is not proved: {sentence(error)}")
+
+    def _sound(self) -> list[Found]:
+        return [found for found in self.founds if found.wanted.name not in self.faults]
 
     def working(self, found: Found) -> list[str]:
         """Look which endpoints of a certificate have TLS at all, before another version becomes live."""
@@ -799,13 +812,16 @@ class Use:
                 try:
                     leaf = x509.load_certificates(answer.chain[0], f"{one.address} port {one.service.port}")[0]
                     one.spki, one.fingerprint = x509.spki_sha256(leaf), x509.fingerprint(leaf)
-                except DaneError as error:
-                    one.error = str(error)
+                except FAULTS as error:
+                    one.error = sentence(error)
             if one.right():  # sendmail reads its leaf at each connection, and the intermediates when it starts
-                difference = running.differs(running.chain_on_disk(os.path.join(self.config.link(one.found.wanted.name), "fullchain.pem")), list(answer.chain))
-                one.short = bool(difference)
-                if difference:
-                    one.error = f"{one.service.name} at {one.address} port {one.service.port} presents {difference}"
+                try:
+                    on_disk = running.chain_on_disk(os.path.join(self.config.link(one.found.wanted.name), "fullchain.pem"))
+                    difference = running.differs(on_disk, list(answer.chain))
+                    one.short = bool(difference)
+                    one.error = f"{one.service.name} at {one.address} port {one.service.port} presents {difference}" if difference else ""
+                except FAULTS as error:  # damaged since this run has looked at it: a restart would not help
+                    one.error = sentence(error)
             elif one.fingerprint:
                 one.error = f"{one.service.name} at {one.address} port {one.service.port} presents the certificate" \
                             f" {one.fingerprint[:16]}..., which is not the live one of {one.found.wanted.name}"
@@ -820,14 +836,19 @@ class Use:
         units: dict[str, bool] = {}
         for one in self.endpoints:
             unit = self.config.units.get(one.service.service, "")
-            if not unit or one.right() or one.found.live is None:
+            if not unit or one.right() or one.found.live is None or one.found.wanted.name in self.faults:
                 continue
-            state = read_state(self.config, one.found.wanted.name)
-            versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
-            if not one.unmoved(state) and (state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint)))):
-                units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
+            with self._apart(one.found):
+                state = read_state(self.config, one.found.wanted.name)
+                versions = os.path.join(self.config.certificate_directory(one.found.wanted.name), "versions")
+                if not one.unmoved(state) and (state.unproven or (one.fingerprint and os.path.isdir(os.path.join(versions, one.fingerprint)))):
+                    units[unit] = units.get(unit, False) or (state.unproven and one.label() in state.working)
         chosen = [unit for unit, worked in units.items() if is_active(unit) or (worked and has_failed(unit))]
-        return list(dict.fromkeys([*(unit for found in self.founds for unit in self.stale(found)), *chosen]))
+        old: list[str] = []
+        for found in self._sound():
+            with self._apart(found):
+                old += self.stale(found)
+        return list(dict.fromkeys([*old, *chosen]))
 
     def stale(self, found: Found) -> list[str]:
         """The units that may give clients a certificate of another family than the live one, of which the record may go."""
@@ -884,8 +905,12 @@ class Use:
 
     def old_readers(self) -> list[str]:
         """The units that read a certificate for no address of ours, and run since before it went live, or did not start with it."""
-        pairs = [(unit, found) for found in self.founds if found.live for unit in self.config.readers.get(found.wanted.name, ())]
-        return list(dict.fromkeys(unit for unit, found in pairs if has_failed(unit) or self._older(unit, found)))
+        old: list[str] = []
+        for found in self.founds:
+            with self._apart(found):
+                units = self.config.readers.get(found.wanted.name, ()) if found.live else ()
+                old += [unit for unit in units if has_failed(unit) or self._older(unit, found)]
+        return list(dict.fromkeys(old))
 
     def _systemctl(self, verb: str, unit: str) -> bool:
         """Restart or reload the unit; whether it went well."""
@@ -930,36 +955,45 @@ class Use:
             pause = min(pause * 2, 2)
 
     def prove(self) -> None:
-        """Look; restart where something else is presented; go back where that did not help."""
+        """Look; restart where something else is presented; go back where that did not help.  `faults` has what is not proved."""
         self.look()
         units = self.to_restart()
         witnesses: list[Endpoint] = []
         if units:
-            states = {found.wanted.name: read_state(self.config, found.wanted.name) for found in self.founds}
+            states = {}
+            for found in self._sound():
+                with self._apart(found):
+                    states[found.wanted.name] = read_state(self.config, found.wanted.name)
             worked = {one.label() for one in self.endpoints if one.fingerprint}  # also those that did before a run that died
             worked |= {label for state in states.values() if state.unproven for label in state.working}
             before = {one.label(): one.fingerprint for one in self.endpoints}
             witnesses = [one for one in self.endpoints if one.label() in worked and self.config.units.get(one.service.service) in units
-                         and not one.unmoved(states[one.found.wanted.name])]
-            for found in self.founds:  # first: a unit may not start again, and this run may die
-                state, labels = states[found.wanted.name], [one.label() for one in witnesses if one.found is found]
-                if labels or self.stale(found):
-                    write_state(self.config, found.wanted.name, replace(state, unproven=True, previous=state.previous if state.unproven else "",
-                                                                        working=sorted({*state.working, *labels})))
+                         and one.found.wanted.name in states and not one.unmoved(states[one.found.wanted.name])]
+            for found in self._sound():  # first: a unit may not start again, and this run may die
+                with self._apart(found):
+                    state, labels = states[found.wanted.name], [one.label() for one in witnesses if one.found is found]
+                    if labels or self.stale(found):
+                        write_state(self.config, found.wanted.name, replace(state, unproven=True, previous=state.previous if state.unproven else "",
+                                                                            working=sorted({*state.working, *labels})))
+            if self.faults:  # what could not be written down is no reason to restart
+                wanted = self.to_restart()
+                units = [unit for unit in units if unit in wanted]
+                witnesses = [one for one in witnesses if one.found.wanted.name not in self.faults and self.config.units[one.service.service] in units]
             self.restart(units, witnesses)
             self._undo([one for one in witnesses if not one.right()], before, worked)
         for unit in self.old_readers():
             self._systemctl("restart", unit)
         well = [unit for unit in units if unit not in self.refused and not has_failed(unit)]
         tried = {one.label() for one in witnesses if one.fingerprint and self.config.units.get(one.service.service) in well}
-        for found in self.founds:
-            state = read_state(self.config, found.wanted.name)
-            known = state.unmoved
-            state.unmoved = {one.label(): seen for one in self.endpoints if one.found is found and not one.right()
-                             and (seen := one.seen() if one.label() in tried else known.get(one.label(), ""))}
-            if found.live and not self._missed(found, state, units):
-                state.unproven, state.working = False, []
-            write_state(self.config, found.wanted.name, state)
+        for found in self._sound():
+            with self._apart(found):
+                state = read_state(self.config, found.wanted.name)
+                known = state.unmoved
+                state.unmoved = {one.label(): seen for one in self.endpoints if one.found is found and not one.right()
+                                 and (seen := one.seen() if one.label() in tried else known.get(one.label(), ""))}
+                if found.live and not self._missed(found, state, units):
+                    state.unproven, state.working = False, []
+                write_state(self.config, found.wanted.name, state)
 
     def _missed(self, found: Found, state: State, restarted: list[str]) -> bool:
         """An endpoint that worked has shown nothing yet: its unit is just starting, did not start, or somebody has stopped it.
@@ -970,42 +1004,52 @@ class Use:
                  if one.found is found and one.label() in state.working and not one.right() and not one.unmoved(state)}
         return any(unit and (unit not in restarted or has_failed(unit)) for unit in units) or bool(self.stale(found))
 
+    def _go_back(self, one: Endpoint, presented: str) -> None:
+        """Make the version live that was before, else `presented`; where it cannot be `problems` says why."""
+        found, live, said = one.found, one.found.live, one.error
+        name = found.wanted.name
+        state = read_state(self.config, name)
+        switched = state.unproven and bool(state.previous)
+        old = state.previous if switched else presented
+        if live is None or old in ("", live.fingerprint):
+            return
+        try:
+            chain = read_chain(self.config, name, old)
+            judge_chain(chain, self.now)
+            # The record before stays for a hold after another one was needed, but not for ever.
+            spki, bound = x509.spki_sha256(chain[0]), self.config.bound.get(name, False)
+            if (spki != live.spki or bound) and not (switched and found.key(spki)):
+                raise DaneError("it has another key" if spki != live.spki else "TLSA records stand for the live one")
+        except FAULTS as error:
+            self.problems.append(f"{said}; there is no going back to the certificate before: {sentence(error)}")
+            return
+        state.unproven, state.previous = True, old  # where a run that dies here has nothing more to go back to
+        state.switched[old] = running.moment()
+        if spki == live.spki and not bound:
+            state.renewal = state.renewal.after(said, self.now, live)
+        else:
+            state.roll, state.roll_spki = state.rolling(live.spki).after(said, self.now, live), live.spki
+        write_state(self.config, name, state)
+        put_live(self.config, found, old, self.now, by_plan=True)
+        self.say(f"{name}: {said}; went back to {old[:16]}...")
+        self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
+                             " journal, then run again")
+
     def _undo(self, wrong: list[Endpoint], before: dict[str, str], worked: set[str]) -> None:
         """Back to the version that was live before, else to what the endpoint presented, which has the same key."""
         undone: list[Found] = []
         for one in wrong:
-            found, live = one.found, one.found.live
-            name = found.wanted.name
-            state = read_state(self.config, name)
-            switched = state.unproven and bool(state.previous)
-            old = state.previous if switched else before[one.label()]
-            if any(found is other for other in undone) or live is None or old in ("", live.fingerprint):
-                continue
-            said = one.error
-            try:
-                chain = read_chain(self.config, name, old)
-                judge_chain(chain, self.now)
-                # The record before stays for a hold after another one was needed, but not for ever.
-                spki, bound = x509.spki_sha256(chain[0]), self.config.bound.get(name, False)
-                if (spki != live.spki or bound) and not (switched and found.key(spki)):
-                    raise DaneError("it has another key" if spki != live.spki else "TLSA records stand for the live one")
-            except DaneError as error:
-                self.problems.append(f"{said}; there is no going back to the certificate before: {error}")
-                continue
-            state.unproven, state.previous = True, old  # where a run that dies here has nothing more to go back to
-            state.switched[old] = running.moment()
-            if spki == live.spki and not bound:
-                state.renewal = state.renewal.after(said, self.now, live)
-            else:
-                state.roll, state.roll_spki = state.rolling(live.spki).after(said, self.now, live), live.spki
-            write_state(self.config, name, state)
-            put_live(self.config, found, old, self.now, by_plan=True)
-            self.say(f"{name}: {said}; went back to {old[:16]}...")
-            self.problems.append(f"{said}, even after a restart; the certificate before ({old[:16]}...) is live again; look at the service's"
-                                 " journal, then run again")
-            undone.append(found)
+            if not any(one.found is other for other in undone):
+                live = one.found.live
+                with self._apart(one.found):
+                    self._go_back(one, before[one.label()])
+                if one.found.live != live:  # an error may come after the rename
+                    undone.append(one.found)
         if undone:
-            _keep_chains(self.config, self.founds, False, self.say)
+            try:
+                _keep_chains(self.config, self.founds, False, self.say)
+            except FAULTS as error:
+                self.problems.append(sentence(error))
             witnesses = [one for one in self.endpoints if any(one.found is found for found in undone) and one.label() in worked]
             self.look(witnesses)  # what was not reloaded has the one before still, and sendmail has it again by itself
             units = [self.config.units[one.service.service] for one in witnesses if not one.right() and one.service.service in self.config.units]
@@ -1115,7 +1159,7 @@ def _keys_of(version: str) -> set[str]:
         try:
             data = _read(path, "version")
             keys.add(x509.spki_sha256(x509.load_private_key(data, path) if file == "privkey.pem" else x509.load_certificates(data, path)[0]))
-        except DaneError:
+        except FAULTS:
             continue
     return keys
 
@@ -1141,10 +1185,10 @@ def expired_versions(config: Config, found: Found, now: int) -> list[str]:
             continue
         try:
             leaf = read_chain(config, name, fingerprint)[0]
-        except DaneError:
+            if now >= x509.not_after(leaf) and found.key(x509.spki_sha256(leaf)):
+                expired.append(fingerprint)
+        except FAULTS:
             continue
-        if now >= x509.not_after(leaf) and found.key(x509.spki_sha256(leaf)):
-            expired.append(fingerprint)
     return expired
 
 
@@ -1165,13 +1209,20 @@ class Result:
     after: str = ""
 
 
+def _of(name: str, error: DaneError | OSError | ValueError) -> str:
+    """The sentence, with the certificate that it is about."""
+    said = sentence(error)
+    return said if name in said else f"the certificate {name}: {said}"
+
+
 @contextmanager
 def _noted(result: Result, found: Found | None, now: int) -> Iterator[None]:
-    """What the disk refuses is said, and keeps no other certificate; of one that is valid it is a warning."""
+    """What goes wrong with one certificate is said, and keeps no other; of one that is valid it is a warning."""
     try:
         yield
-    except OSError as error:
-        (result.warnings if found and found.live and found.live.valid(now) else result.failures).append(words(error))
+    except FAULTS as error:
+        said = _of(found.wanted.name, error) if found else sentence(error)
+        (result.warnings if found and found.live and found.live.valid(now) else result.failures).append(said)
 
 
 @contextmanager
@@ -1214,10 +1265,10 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         for wanted in config.certificates:
             try:
                 founds.append(inspect(config, wanted, moment, (published or {}).get(wanted.name, ())))
-            except (DaneError, OSError) as error:
+            except FAULTS as error:
                 if not by_timer:
-                    raise DaneError(words(error)) from error
-                result.failures.append(words(error))  # the others can still be renewed
+                    raise DaneError(_of(wanted.name, error)) from error
+                result.failures.append(_of(wanted.name, error))  # the others can still be renewed
         try:
             judge_pairs(founds)
         except DaneError as error:
@@ -1235,25 +1286,28 @@ def run(config: Config, *, by_timer: bool = False, check: bool = False, probe: b
         use = Use(config, founds, act, moment) if probe else None
         for found in founds:
             wanted_step = wanted_steps.get(found.wanted.name)
-            if check:
-                _foresee(config, found, wanted_step, moment, act, foreseen, found.wanted.name in held)
-                result.warnings += [_lost(found)] if found.lost() and found.wanted.name not in held else []
-            else:
-                with _noted(result, found, moment):
+            with _noted(result, found, moment):
+                if check:
+                    _foresee(config, found, wanted_step, moment, act, foreseen, found.wanted.name in held)
+                    result.warnings += [_lost(found)] if found.lost() and found.wanted.name not in held else []
+                else:
                     _step(config, found, dehydrated, use, wanted_step, moment, by_timer, act, result, found.wanted.name in held)
         with _noted(result, None, moment):
             _keep_chains(config, founds, check, act)
-        if use and check:
-            use.look()
-            for unit in [*use.to_restart(), *use.old_readers()]:
-                act(f"restart {unit}")
-        elif use:
+        if use:
             try:
-                use.prove()
-            except OSError as error:  # what is presented is not known, so no key is deleted
-                result.failures.append(words(error))
+                if check:
+                    use.look()
+                    for unit in [*use.to_restart(), *use.old_readers()]:
+                        act(f"restart {unit}")
+                else:
+                    use.prove()
+            except FAULTS as error:  # what is presented is not known, so no key is deleted
+                result.failures.append(sentence(error))
                 wanted_steps = {}
-        result.warnings += use.problems if use else []
+            result.failures += use.faults.values()
+            wanted_steps = {name: step for name, step in wanted_steps.items() if name not in use.faults}
+            result.warnings += use.problems
         for found in [] if check else founds:
             wanted_step = wanted_steps.get(found.wanted.name)
             if wanted_step and wanted_step.step == "delete_key":  # last: what is live has been proved, or is another one again
@@ -1321,8 +1375,8 @@ def _delete_key(config: Config, found: Found, use: Use | None, spki: str, now: i
                 raise DaneError(f"{one.service.name} at {one.address} port {one.service.port} presents it; have what answers there present what is"
                                 " live, then run again")
         delete_key(config, found, spki, act)
-    except (DaneError, OSError) as error:
-        result.warnings.append(f"the key {spki[:16]}... was not deleted: {words(error)}")
+    except FAULTS as error:
+        result.warnings.append(f"the key {spki[:16]}... was not deleted: {sentence(error)}")
 
 
 def _settle(config: Config, found: Found, now: int) -> None:
@@ -1356,7 +1410,7 @@ def _keep_config(config: Config, path: str, check: bool, act: Say) -> None:
             files.make_directory(os.path.dirname(path))
             files.write_file(path, text)
         except OSError as error:  # what the timer is not told it may do wrong, so nothing is changed
-            raise DaneError(words(error)) from error
+            raise DaneError(sentence(error)) from error
 
 
 def _keep_chains(config: Config, founds: list[Found], check: bool, act: Say) -> None:
@@ -1456,8 +1510,8 @@ def _step(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
             return
         _switch(config, found, fingerprint, use, max(now, int(time.time())), act)  # with the same key, or it is refused
-    except (DaneError, OSError) as error:
-        said = words(error)
+    except FAULTS as error:
+        said = sentence(error)
         if live and live.valid(now):
             result.warnings.append(f"the certificate {name} was not renewed: {said}; the live one stays, until {_date(live.not_after)}")
         else:
@@ -1498,8 +1552,8 @@ def _roll(config: Config, found: Found, dehydrated: Dehydrated, use: Use | None,
             act(f"{name}: {fingerprint[:16]}... is kept until its key may be used")
             state = read_state(config, name)
             write_state(config, name, replace(state, roll=Attempts(), roll_spki=""))
-    except (DaneError, OSError) as error:
-        said = words(error)
+    except FAULTS as error:
+        said = sentence(error)
         result.warnings.append(f"the step {step.step} of {name} with the key {step.spki[:16]}... failed: {said}; what is live stays")
         state = read_state(config, name)
         write_state(config, name, replace(state, roll=state.rolling(step.spki).after(said, now, found.live), roll_spki=step.spki))
@@ -1626,8 +1680,8 @@ def renew_command(config_path: str = CONFIG) -> int:
     try:
         config = read_config(config_path)
         result = run(config, by_timer=True, say=print_line)
-    except (DaneError, OSError) as error:
-        print_line(f"renew: failed: {words(error)}", sys.stderr)
+    except FAULTS as error:
+        print_line(f"renew: failed: {sentence(error)}", sys.stderr)
         return 1
     wrong = result.failures + result.warnings
     wrong += [endpoint["error"] for item in result.report["certificates"] for endpoint in item["endpoints"] if endpoint["error"]]

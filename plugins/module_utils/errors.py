@@ -3,6 +3,7 @@
 """What people read: the one exception that is meant for them, foreign text made fit for them, and a line of output."""
 from __future__ import annotations
 
+import errno
 import sys
 from typing import TextIO
 
@@ -12,6 +13,21 @@ NO_SHAPE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Recu
 
 class DaneError(Exception):
     """One clear sentence: the zone, name or file it is about, what is wrong with it, and the cure."""
+
+
+# What the files of one thing, or what somebody else sent for it, may raise: it is no reason to leave the others alone.
+FAULTS = (DaneError, OSError, ValueError)
+
+
+def sentence(error: DaneError | OSError | ValueError) -> str:
+    """One sentence with the cure, also of what the disk refuses and of what cannot be read."""
+    if isinstance(error, DaneError):
+        return str(error)
+    if not isinstance(error, OSError):
+        return f"what is in a file, or what somebody sent, cannot be read ({printable(error)}); look at what was put there last, and move it away"
+    cure = ("run this as root, on a disk that can be written" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else
+            "make room on its disk, or move away what is in its way")
+    return f"{printable(error.filename2 or error.filename or 'this host')}: {error.strerror or printable(error)}; {cure}"
 
 
 def printable(text: object, limit: int = 200) -> str:

@@ -14,7 +14,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .errors import DaneError
 from .files import read_file
@@ -41,6 +41,7 @@ MINIMUM_VERSION = "38.0"
 ALGORITHMS = ("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096")  # of keys that the model may ask for
 MAX_SIZE = 1 << 20  # octets of one file; all root certificates of the web together are a quarter of this
 MAX_CHAIN = 32      # certificates of one chain that are looked at: each step may cost a signature check
+MAX_NAME = 200      # characters of a subject or an issuer that are shown
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----([^-]*(?:-(?!----)[^-]*)*)-----END \1-----")
 _CERTIFICATE = ("CERTIFICATE", "X509 CERTIFICATE")
@@ -313,12 +314,17 @@ def not_after(certificate: Certificate) -> int:
 
 
 def issuer_name(certificate: Certificate) -> str:
-    """The name of the issuer in the form of RFC 4514, printable characters only."""
-    return _shown(certificate.issuer)
+    """The name of the issuer in the form of RFC 4514, printable characters only, at most MAX_NAME of them."""
+    return _shown(certificate, "issuer")
 
 
-def _shown(name: x509.Name) -> str:
-    return "".join(character if character.isprintable() else "?" for character in name.rfc4514_string())
+def _shown(certificate: Certificate, which: Literal["subject", "issuer"]) -> str:
+    try:
+        name: str = getattr(certificate, which).rfc4514_string()
+    except ValueError:  # as of a text that is not in its encoding: the library finds out when it is asked
+        return f"a name that cannot be read (of the {which} of {fingerprint(certificate)[:16]}...)"
+    text = "".join(character if character.isprintable() else "?" for character in name[:MAX_NAME + 1])
+    return text if len(text) <= MAX_NAME else f"{text[:MAX_NAME - 3]}..."
 
 
 def algorithm_of(item: Certificate | CertificateSigningRequest | Key) -> str:
@@ -422,7 +428,7 @@ def order_chain(certificates: list[Certificate]) -> list[Certificate]:
 
 
 def _subject(certificate: Certificate) -> str:
-    return _shown(certificate.subject) or f"certificate {fingerprint(certificate)[:16]}"
+    return _shown(certificate, "subject") or f"certificate {fingerprint(certificate)[:16]}"
 
 
 # Making keys and requests

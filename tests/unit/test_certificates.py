@@ -533,6 +533,84 @@ def test_a_directory_in_the_way_of_one_certificate_counts_and_keeps_no_other(wor
     assert not world.run().warnings and world.live() != live
 
 
+def other_intermediate(organization: bytes) -> Any:
+    """A certificate of the CA with this as its organization, and a signature that fits another one."""
+    name = cx509.Name([cx509.NameAttribute(cx509.NameOID.ORGANIZATION_NAME, "x" * len(organization))])
+    date = datetime.datetime.fromtimestamp(START, datetime.timezone.utc)
+    made = cx509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(AUTHORITY.key.public_key()).serial_number(7) \
+        .not_valid_before(date).not_valid_after(date + datetime.timedelta(days=400)).sign(AUTHORITY.key, hashes.SHA256())
+    return x509.load_certificates(x509.der(made).replace(b"x" * len(organization), organization), "other")[0]
+
+
+@pytest.mark.parametrize("organization", [b"\xff\xfe", "é".encode() * 150000], ids=["no UTF-8", "long"])
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_a_chain_with_a_name_of_any_kind_keeps_no_other_certificate(world: World, organization: bytes, by_timer: bool) -> None:
+    link = two(world)
+    live, other = world.live(), os.readlink(link)
+    odd = other_intermediate(organization)
+    world.change = lambda chain: [chain[0], odd] if NAME in x509.names(chain[0]) else chain
+    for _run in range(2):  # dehydrated keeps the chain
+        result = world.run(by_timer=by_timer)
+        assert f"{NAME} " in result.warnings[0] and len(result.warnings) == 1 and not result.failures
+        assert world.live() == live and os.readlink(link) != other
+        assert item(result)["failures"] and "have issued no other" in item(result)["error"] and len(item(result)["error"]) < 1000
+    world.change = lambda chain: chain
+    world.now += DAY
+    assert not world.run(by_timer=by_timer).warnings and world.live() != live
+
+
+def test_what_is_kept_of_an_error_can_be_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run()
+    world.now += 65 * DAY
+
+    def order(*_arguments: Any) -> None:
+        raise DaneError("é" * x509.MAX_SIZE)
+
+    monkeypatch.setattr(certificates.Dehydrated, "order", order)
+    world.run()
+    assert len(item(world.run(check=True))["error"]) == 2000
+
+
+@pytest.mark.parametrize("fault", [DaneError("it is broken; mend it"), ValueError("no text"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("place", ["judge", "expired_versions", "_settle", "write_state"])
+def test_the_fault_of_one_certificate_keeps_no_other(world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str) -> None:
+    link = two(world)
+    other, real = os.readlink(link), getattr(certificates, place)
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        if any(NAME in (one, getattr(one, "name", ""), getattr(getattr(one, "wanted", None), "name", "")) for one in arguments[:2]):
+            raise fault
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(certificates, place, broken)
+    result = world.run(by_timer=True)
+    said = [*result.warnings, *result.failures]
+    assert said and all(NAME in line and str(fault.args[-1]) in line for line in said)
+    assert os.readlink(link) != other and [one["due"] for one in result.report["certificates"]][1] == ""
+
+
+@pytest.mark.parametrize("fault", [DaneError("it is broken; mend it"), ValueError("no text"), OSError(28, "No space left on device")])
+def test_the_others_are_proved_where_the_state_of_one_cannot_be_written(pair: Pair, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    pair.run()
+    pair.run()
+    first, second, write = pair.live(), pair.live_of(OTHER), certificates.write_state
+    for name in (NAME, OTHER):
+        certificates.write_state(pair.config, name, replace(certificates.read_state(pair.config, name), unproven=True))
+
+    def broken(config: certificates.Config, name: str, state: certificates.State) -> None:
+        if name == NAME:
+            raise fault
+        write(config, name, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "write_state", broken)
+        result = pair.run()
+    proved = {one["name"]: one["live"]["proven"] for one in result.report["certificates"]}
+    assert proved == {NAME: False, OTHER: True} and (pair.live(), pair.live_of(OTHER)) == (first, second)
+    assert f"whether the services present {NAME} is not proved: " in result.failures[0] and str(fault.args[-1]) in result.failures[0]
+    assert not pair.run().failures and certificates.read_state(pair.config, NAME).unproven is False
+
+
 def test_a_full_disk_is_one_sentence_for_each_certificate(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     link = two(world)
     live, other, path = world.live(), os.readlink(link), world.root / "etc" / "certificates.json"

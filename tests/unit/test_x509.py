@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import openssl_pki
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import x509
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
+from cryptography import x509 as cx509
 from openssl_pki import KINDS, NAME, OTHER, openssl, sha256
 
 # Nothing that the library means to take away may be used.
@@ -247,6 +249,21 @@ def test_extensions_that_cannot_be_read_are_no_names() -> None:
     broken = x509.load_certificates(data.replace(b"\x82" + bytes([len(name)]) + name, b"\x82\x7f" + name), "broken")[0]
     with pytest.raises(DaneError, match="has extensions that cannot be read; have another one issued"):
         x509.names(broken)
+
+
+@pytest.mark.parametrize(("organization", "shown"), [
+    (b"\xff\xfe", "a name that cannot be read (of the subject of "), ("é".encode() * 100000, "O=" + "é" * 195 + "..."), (b"a\x1bb", "O=a?b)"),
+])
+def test_a_name_of_any_kind_is_shown_in_a_few_words(organization: bytes, shown: str) -> None:
+    key = x509.make_private_key("ed25519")
+    name = cx509.Name([cx509.NameAttribute(cx509.NameOID.ORGANIZATION_NAME, "x" * len(organization))])
+    start = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
+    made = (cx509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
+            .not_valid_before(start).not_valid_after(start + datetime.timedelta(days=30)).sign(key, None))
+    other = x509.load_certificates(x509.der(made).replace(b"x" * len(organization), organization), "other")[0]
+    with pytest.raises(DaneError, match=re.escape(shown)) as caught:
+        x509.order_chain([*x509.load_certificates(openssl_pki.chain("ed25519").read("leaf.pem"), "leaf"), other])
+    assert len(str(caught.value)) < 500 and len(x509.issuer_name(other)) <= 200
 
 
 def test_without_the_library_the_package_is_named() -> None:
