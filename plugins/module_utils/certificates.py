@@ -31,7 +31,8 @@ from .errors import FAULTS, NO_SHAPE, DaneError, print_line, printable, sentence
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-SCHEMA = 1
+SCHEMA = 1        # of the report
+STATE_SCHEMA = 1  # of state.json
 CONFIG = "/etc/selfhost-dane/certificates.json"
 TIMER = "selfhost-dane-renew.timer"
 
@@ -199,6 +200,9 @@ def _as_told(config: Config, path: str) -> tuple[Config, str]:
             if untold:
                 lost += (f". This run is not told either whether TLSA records stand for the certificates {', '.join(untold)} themselves, so they are left to"
                          " renew.yml; run it when the primaries of their zones can be reached")
+        if before.host != config.host:
+            raise DaneError(f"{path} is of the host {printable(repr(before.host), 80)}, and this is {config.host}; if that was renamed, write its new name"
+                            " there, else move the file away")
     return replace(config, bound={**{name: known for name, known in before.bound.items() if name in names}, **config.bound},
                    revoked=sorted({*before.revoked, *config.revoked})), lost
 
@@ -457,7 +461,10 @@ class State:
 
 
 def read_state(config: Config, name: str) -> State:
-    """The state; a fresh one where there is none.  DaneError where it is damaged: a fresh one would say that all is proved."""
+    """The state; a fresh one where there is none.  One without a schema is of the version before that had one.
+
+    DaneError where it is damaged, of a newer schema, or of another host or certificate: a fresh one would say that all is proved.
+    """
     def attempts(item: dict[str, Any]) -> Attempts:
         return Attempts(int(item["failures"]), int(item["next_attempt"]), str(item["error"]))
 
@@ -466,21 +473,43 @@ def read_state(config: Config, name: str) -> State:
         return State()
     try:
         value = json.loads(_read(path, f"state of {name}"))
+        whose = _whose(config, name)
+        of = {key: value[key] for key in whose} if any(key in value for key in whose) else whose
+    except (DaneError, *NO_SHAPE) as error:
+        raise _damaged(path, error) from error
+    if of["schema"] != STATE_SCHEMA:
+        raise DaneError(f"{path} has schema {printable(repr(of['schema']), 40)}, and this version reads {STATE_SCHEMA}; update the collection, or move the"
+                        " file away, then run renew.yml, which looks at all services")
+    if of != whose:
+        raise DaneError(f"{path} is of the certificate {printable(repr(of['certificate']), 80)} of the host {printable(repr(of['host']), 80)}, and this is"
+                        f" {name} of {config.host}; if that was renamed, write its new name there, else move the file away, then run renew.yml, which looks at"
+                        " all services")
+    try:
         return State(attempts(value["renewal"]), attempts(value["roll"]), str(value["roll_spki"]), bool(value["unproven"]),
                      str(value["previous"]), [str(endpoint) for endpoint in value["working"]],
                      {str(spki): int(moment) for spki, moment in value["since"].items()},
                      {str(one): running.Moment(str(moment["boot_id"]), float(moment["seconds"])) for one, moment in value.get("switched", {}).items()},
                      {str(endpoint): str(seen) for endpoint, seen in value.get("unmoved", {}).items()})
-    except (DaneError, *NO_SHAPE) as error:
-        raise DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
-                        " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services") from error
+    except NO_SHAPE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> DaneError:
+    return DaneError(f"{path} is damaged ({printable(repr(error))}), so it is not known whether the services present what is live, which version was"
+                     " live before, nor which attempts failed; move it away, then run renew.yml, which looks at all services")
+
+
+def _whose(config: Config, name: str) -> dict[str, Any]:
+    """What state.json says of itself."""
+    return {"schema": STATE_SCHEMA, "host": config.host, "certificate": name}
 
 
 def write_state(config: Config, name: str, state: State) -> None:
-    """Write the state, if it is another."""
-    if read_state(config, name) != state:
-        path = os.path.join(config.certificate_directory(name), "state.json")
-        files.write_file(path, (json.dumps(asdict(state), indent=2, sort_keys=True) + "\n").encode())
+    """Write the state, if it is another, or is there without its schema."""
+    path = os.path.join(config.certificate_directory(name), "state.json")
+    text = (json.dumps({**_whose(config, name), **asdict(state)}, indent=2, sort_keys=True) + "\n").encode()
+    if read_state(config, name) != state or (os.path.lexists(path) and _read(path, f"state of {name}") != text):
+        files.write_file(path, text)
 
 
 def back_off(failures: int, live: Live | None) -> int:

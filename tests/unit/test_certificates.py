@@ -392,7 +392,8 @@ def test_a_key_of_another_user_is_refused(world: World, monkeypatch: pytest.Monk
         world.run()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"renewal": 1}', '{"renewal": {"failures": Infinity}}', "[" * 100000, None])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"renewal": 1}', '{"renewal": {"failures": Infinity}}', '{"schema": 1}', '{"host": "x"}',
+                                  "[" * 100000, None])
 def test_a_damaged_state_is_no_fresh_one(world: World, text: str | None) -> None:
     """What is live may be unproven; the other certificates go on."""
     other = replace(world.config.certificates[0], name="h.pyon.example", names=["h.pyon.example"], services=[])
@@ -421,9 +422,48 @@ def test_a_state_of_an_earlier_version_is_read(world: World) -> None:
     world.run()
     path = Path(world.config.certificate_directory(NAME), "state.json")
     state = json.loads(path.read_text())
+    whose = {"schema": state.pop("schema"), "host": state.pop("host"), "certificate": state.pop("certificate")}
+    assert whose == {"schema": 1, "host": "vps.pyon.example", "certificate": NAME}
     del state["switched"]
     path.write_text(json.dumps(state))
     assert certificates.read_state(world.config, NAME).since[world.spki()] == START and not world.run().changed
+    assert whose.items() <= json.loads(path.read_text()).items()
+    before = snapshot(world.root)
+    assert not world.run().changed and snapshot(world.root) == before
+
+
+@pytest.mark.parametrize(("other", "said"), [
+    ({"schema": 3}, "has schema 3, and this version reads 1; update the collection, or move the file away, then run renew.yml"),
+    ({"schema": "\x1b"}, r"has schema '\x1b', and this version reads 1; update"),
+    ({"host": "x.example"}, f"is of the certificate '{NAME}' of the host 'x.example', and this is {NAME} of vps.pyon.example; if that was renamed, write"),
+    ({"certificate": "x.example"}, f"is of the certificate 'x.example' of the host 'vps.pyon.example', and this is {NAME} of vps.pyon.example; if that"),
+])
+def test_a_state_of_another_schema_or_host_is_left_as_it_is(world: World, other: dict[str, Any], said: str) -> None:
+    link = two(world)
+    before_other = os.readlink(link)
+    path = Path(world.config.certificate_directory(NAME), "state.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **other, "tomorrow": [1]}))
+    before = snapshot(world.root)
+    with pytest.raises(DaneError, match=re.escape(f"{path} {said}")):
+        world.run()
+    assert snapshot(world.root) == before
+    result = world.run(by_timer=True)
+    assert len(result.failures) == 1 and str(path) in result.failures[0] and not result.warnings and os.readlink(link) != before_other
+    after = snapshot(world.root)
+    home = world.config.certificate_directory(NAME)
+    assert {one: what for one, what in after.items() if one.startswith(home)} == {one: what for one, what in before.items() if one.startswith(home)}
+    assert after[world.config.link(NAME)] == before[world.config.link(NAME)]
+
+
+def test_the_arguments_of_another_host_are_left_as_they_are(world: World) -> None:
+    world.run()
+    path = world.root / "etc" / "certificates.json"
+    path.write_text(path.read_text().replace("vps.pyon.example", "mx2.pyon.example"))
+    world.now += 65 * DAY
+    before = snapshot(world.root)
+    with pytest.raises(DaneError, match="certificates.json is of the host 'mx2.pyon.example', and this is vps.pyon.example; if that was renamed"):
+        world.run()
+    assert snapshot(world.root) == before
 
 
 @pytest.mark.parametrize("said", ["ERROR: Problem connecting to server (get for https://ca/dir; curl returned with 7)\n",
