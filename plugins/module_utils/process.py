@@ -10,14 +10,16 @@ from contextlib import nullcontext
 
 from .errors import DaneError
 
+OUTPUT_MAX = 1 << 20  # octets of what a program says into a file that are read, the last: errors come last
+
 
 def run(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, directory: str | None = None,
         environment: dict[str, str] | None = None, outlives: bool = False) -> subprocess.CompletedProcess[bytes]:
     """Run `argv` for at most `timeout` seconds; the exit status is the caller's to judge.
 
     outlives: it goes on where this program is killed.  What it says goes to a file, all as standard output, while a pipe
-    without a reader would end it.
-    Raises DaneError where the program is not there or does not end in time.
+    without a reader would end it; the last OUTPUT_MAX octets of it are returned.
+    Raises DaneError where the program is not there, cannot be run, or does not end in time.
     """
     env = {**os.environ, "LC_ALL": "C", **(environment or {})}
     source: dict[str, object] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
@@ -28,10 +30,12 @@ def run(argv: list[str], *, timeout: float = 60, stdin: bytes | None = None, dir
                                                                       check=False, **source, **output)
         except FileNotFoundError as error:
             raise DaneError(f"the program {argv[0]} is not installed; install its package") from error
+        except OSError as error:  # it may not be executable, or no program at all
+            raise DaneError(f"the program {argv[0]} cannot be run ({error.strerror}); install its package again") from error
         except subprocess.TimeoutExpired as error:
             raise DaneError(f"{' '.join(argv)} did not end within {timeout:g} seconds") from error
         if file:
-            file.seek(0)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - OUTPUT_MAX))
             done.stdout, done.stderr = file.read(), b""
         return done
 

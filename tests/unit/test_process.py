@@ -28,6 +28,24 @@ def test_a_program_that_is_not_there_or_does_not_end_is_an_error(outlives: bool)
         process.run(["sleep", "60"], timeout=0.1, outlives=outlives)
 
 
+@pytest.mark.parametrize("outlives", [False, True])
+@pytest.mark.parametrize(("mode", "text"), [(0o644, "#!/bin/sh\n"), (0o755, "rubbish\n"), (0o755, "#!/no/such/shell\n"), (0o755, None)])
+def test_a_program_that_cannot_be_run_is_an_error(tmp_path: Path, mode: int, text: str | None, outlives: bool) -> None:
+    program = tmp_path / "program"
+    if text is None:
+        program.mkdir()
+    else:
+        program.write_text(text)
+    program.chmod(mode)
+    with pytest.raises(DaneError, match=f"{program} (cannot be run \\(.*\\); install its package again|is not installed)"):
+        process.run([str(program)], outlives=outlives)
+
+
+def test_the_end_is_read_of_a_program_that_does_not_stop_talking() -> None:
+    done = process.run(["sh", "-c", "head -c 3000000 /dev/zero; echo the error"], outlives=True)
+    assert len(done.stdout) == process.OUTPUT_MAX == 1 << 20 and done.stdout.endswith(b"\0the error\n")
+
+
 def test_a_program_that_outlives_this_one_can_go_on_talking(tmp_path: Path) -> None:
     for name in ("started", "go", "end"):
         os.mkfifo(tmp_path / name)
