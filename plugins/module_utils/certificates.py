@@ -595,6 +595,10 @@ def store_version(config: Config, name: str, chain: list[Certificate], key: Key)
             path = os.path.join(final, file)
             if not os.path.isfile(path) or _read(path, "version") != content:
                 files.write_file(path, content, mode)
+            elif file == "privkey.pem":
+                _private_version(config, name, fingerprint)  # if others had it, its mode alone is no cure
+            elif stat.S_ISLNK((status := os.lstat(path)).st_mode) or (stat.S_IMODE(status.st_mode), status.st_uid) != (mode, os.geteuid()):
+                files.write_file(path, content, mode)
         return fingerprint
     shutil.rmtree(temporary, ignore_errors=True)
     files.make_directory(temporary)
@@ -614,6 +618,10 @@ def read_chain(config: Config, name: str, fingerprint: str) -> list[Certificate]
     return chain
 
 
+def _private_version(config: Config, name: str, fingerprint: str) -> None:
+    _private(os.path.join(config.certificate_directory(name), "versions", fingerprint, "privkey.pem"), f"private key of a version of {name}", 0o600)
+
+
 def put_live(config: Config, found: Found, fingerprint: str, now: int, by_plan: bool = False) -> None:
     """Point the live link to a version.  Its TLSA records must be those of what is live; `by_plan` says that they need not."""
     name = found.wanted.name
@@ -625,6 +633,7 @@ def put_live(config: Config, found: Found, fingerprint: str, now: int, by_plan: 
     if found.live and found.live.spki and found.live.spki != spki and not (by_plan and found.key(spki)):
         raise DaneError(f"the version {fingerprint[:16]}... of {name} has another key than what is live, and peers may know the live one"
                         " alone; keys are changed by the playbook that changes the TLSA records first")
+    _private_version(config, name, fingerprint)  # once it is live there is no way back
     try:
         files.switch_link(config.link(name), os.path.relpath(directory, os.path.dirname(config.link(name))))
     finally:  # an error may come after the rename
@@ -1045,6 +1054,7 @@ class Use:
         try:
             chain = read_chain(self.config, name, old)
             judge_chain(chain, self.now)
+            _private_version(self.config, name, old)
             # The record before stays for a hold after another one was needed, but not for ever.
             spki, bound = x509.spki_sha256(chain[0]), self.config.bound.get(name, False)
             if (spki != live.spki or bound) and not (switched and found.key(spki)):

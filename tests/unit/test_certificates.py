@@ -538,6 +538,53 @@ def test_back_off_fits_into_a_short_life() -> None:
     assert certificates.back_off(50, None) == DAY
 
 
+# What others could read or replace
+
+@pytest.mark.parametrize("owner", [False, True])
+def test_a_version_with_a_key_that_others_could_read_does_not_go_live(world: World, monkeypatch: pytest.MonkeyPatch, owner: bool) -> None:
+    world.run()
+    new, fingerprint = world.ordered()
+    first = world.live()
+    path = Path(world.config.certificate_directory(NAME), "versions", fingerprint, "privkey.pem")
+    if owner:
+        real = os.lstat
+        monkeypatch.setattr(certificates.os, "lstat", lambda one: os.stat_result((*real(one)[:4], 4711, *real(one)[5:])) if one == str(path) else real(one))
+    else:
+        path.chmod(0o644)
+    for _run in range(2):
+        result = world.step("deploy", new, fingerprint, retry=True)
+        assert f"{path} (private key of a version of {NAME}) " in result.warnings[0] and not result.failures
+        assert ("belongs to the user 4711" if owner else "is open to other users (mode 0644)") in result.warnings[0]
+        assert world.live() == first == world.presents and item(result)["live"]["proven"]
+
+
+def test_there_is_no_going_back_to_a_key_that_others_could_read(world: World) -> None:
+    world.run()
+    new, fingerprint = world.ordered()
+    first, world.takes_new = world.live(), False
+    before = Path(world.config.certificate_directory(NAME), "versions", first, "privkey.pem")
+    restart = world.start
+
+    def start() -> None:
+        before.chmod(0o644)
+        restart()
+
+    world.start = start  # type: ignore[method-assign]
+    result = world.step("deploy", new, fingerprint)
+    assert f"there is no going back to the certificate before: {before} (private key of a version of {NAME}) is open to other users" in result.warnings[0]
+    assert not result.failures and world.live() == fingerprint and item(result)["endpoints"][0]["error"]
+
+
+@pytest.mark.parametrize("file", ["cert.pem", "chain.pem", "fullchain.pem"])
+def test_the_modes_of_a_version_are_mended_before_it_goes_live(world: World, file: str) -> None:
+    world.run()
+    new, fingerprint = world.ordered()
+    path = Path(world.config.certificate_directory(NAME), "versions", fingerprint, file)
+    path.chmod(0o666)
+    assert not world.step("deploy", new, fingerprint).warnings
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644 and world.live() == fingerprint
+
+
 # What the disk refuses
 
 def two(world: World) -> str:
