@@ -15,6 +15,7 @@ restart and is disregarded until the clock has passed it.
 from __future__ import annotations
 
 import base64
+import binascii
 import glob
 import hashlib
 import os
@@ -29,6 +30,7 @@ from .errors import DaneError
 from .files import read_file
 from .process import run
 
+SIZE_MAX = 1 << 20  # octets of a chain or a pid file
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
@@ -168,11 +170,12 @@ def main_process(unit: Unit, pid_file: str = "", proc: str = "/proc") -> tuple[i
         candidates = group_members(unit.control_group, proc)
         if pid_file:
             try:
-                with open(pid_file, encoding="ascii", errors="replace") as stream:
-                    first = stream.readline().strip()
-                candidates = [pid for pid in candidates if first == str(pid)]
-            except FileNotFoundError:
-                pass  # somebody took it away: the oldest
+                first = read_file(pid_file, "the number of the main process", SIZE_MAX).split(b"\n", 1)[0].strip()
+                candidates = [pid for pid in candidates if first == str(pid).encode()]
+            except DaneError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+                # somebody took it away: the oldest
     alive = []
     for pid in candidates:
         known = read_stat(pid, proc)
@@ -217,7 +220,10 @@ def changes(path: str) -> Iterator[tuple[str, float]]:
 
 def chain_on_disk(path: str) -> list[bytes]:
     """The certificates (DER) of the PEM file `path`, leaf first; DaneError where it has none."""
-    chain = [base64.b64decode(body) for body in _PEM.findall(read_file(path, "the chain that a service presents"))]
+    try:
+        chain = [base64.b64decode(body) for body in _PEM.findall(read_file(path, "the chain that a service presents", SIZE_MAX))]
+    except binascii.Error as error:
+        raise DaneError(f"{path} has a PEM block that is not base64; write the full chain there again") from error
     if not chain:
         raise DaneError(f"{path} holds no certificate in PEM; write the full chain there")
     return chain
@@ -271,7 +277,7 @@ def probe(endpoint: Endpoint, timeout: float) -> tuple[list[bytes], str]:
 
     family = ""
     if endpoint.pair:
-        family = x509.family(x509.load_certificates(read_file(endpoint.certificate, "the chain that a service presents"), endpoint.certificate)[0])
+        family = x509.family(x509.load_certificates(read_file(endpoint.certificate, "the chain that a service presents", SIZE_MAX), endpoint.certificate)[0])
     presented = tls_client.probe(endpoint.address, endpoint.port, endpoint.service, endpoint.name, timeout, verify=False, family=family)
     return list(presented.chain), presented.error
 

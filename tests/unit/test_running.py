@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,14 @@ def test_the_pid_file_decides_among_the_processes_of_the_unit(tmp_path: Path) ->
     assert running.main_process(unit, str(pid_file), str(tmp_path)) is None
     pid_file.unlink()
     assert running.main_process(unit, str(pid_file), str(tmp_path)) == (7, 12.5)
+
+
+def test_a_pipe_in_place_of_the_pid_file_is_not_waited_for(tmp_path: Path) -> None:
+    make_process(tmp_path, 7, 12.5)
+    os.mkfifo(tmp_path / "pid")
+    code = f"from {running.__name__} import main_process, Unit; main_process(Unit(True, 0, {GROUP!r}, 0), './pid', '.')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=20, capture_output=True, check=False)
+    assert b"./pid (the number of the main process) is no regular file" in done.stderr
 
 
 @pytest.mark.parametrize("state", ["Z", "X"])
@@ -265,9 +274,11 @@ def test_a_certificate_that_is_not_there_yet(world: dict[str, Any], tmp_path: Pa
     assert running.judge(presenting(tmp_path), look=look) == ""
     with pytest.raises(DaneError, match="g.pyon.example, does not exist; issue it first"):
         running.judge(presenting(tmp_path, required=True), look=look)
-    (tmp_path / CERTIFICATE).write_text("nothing")
-    with pytest.raises(DaneError, match="holds no certificate in PEM"):
-        running.judge(presenting(tmp_path), look=lambda *args: ([LEAF], ""))
+    cut = pem(LEAF, ISSUER).replace(base64.b64encode(ISSUER).decode(), base64.b64encode(ISSUER).decode()[1:])
+    for text, said in (("nothing", "holds no certificate in PEM"), (cut, "has a PEM block that is not base64"), (pem(LEAF) * 20000, "is larger than 1048576")):
+        (tmp_path / CERTIFICATE).write_text(text)
+        with pytest.raises(DaneError, match=f"{CERTIFICATE}.* {said}"):
+            running.judge(presenting(tmp_path), look=lambda *args: ([LEAF], ""))
 
 
 @pytest.mark.parametrize("family", ["ecdsa", "rsa"])
