@@ -8,6 +8,7 @@ returned, in the shapes of docs/architecture.md.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ Place = tuple[str, str]  # host, certificate
 
 WHY = ("planned", "stolen", "lost")
 HARM = ("stay_up", "revoke_now")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def places(slices: Sequence[Json], host: str, certificate: str, why: str) -> list[Place]:
@@ -121,8 +123,12 @@ def harm_lines(exposures: Iterable[Json], now: int) -> list[str]:
 def revocation(place: Place, fingerprint: str) -> str:
     """The commands, for a shell of root on the host, that have the CA revoke the certificate.
 
-    dehydrated renames the file that it is given (`cert.pem-revoked`), so it gets a copy.
+    dehydrated renames the file that it is given (`cert.pem-revoked`), so it gets a copy.  A sentence where the fingerprint is none: who has a
+    host can report what they like.
     """
+    if not _SHA256.fullmatch(fingerprint):
+        return (f"{place[0]}: the report of the host has {printable(repr(fingerprint), 80)} where the SHA-256 of a certificate of {place[1]} belongs, so there"
+                " is no command to revoke it; look for the certificate in the logs of the CA, and have the CA revoke it")
     copy = f"/root/{place[1]}-{fingerprint[:16]}.pem"
     return (f"{place[0]}: cp /var/lib/selfhost-dane/certificates/{place[1]}/versions/{fingerprint}/cert.pem {copy} &&"
             f" dehydrated --config /etc/dehydrated/config --revoke {copy}")

@@ -109,6 +109,17 @@ def test_only_what_is_no_longer_presented_is_to_be_revoked() -> None:
         assert line.startswith("No host that presents another key now has a certificate that was good for the old ones.")
 
 
+@pytest.mark.parametrize("fingerprint", ["; rm -rf / #", f"{F}\n", f"../../../{F}", F[1:], F.replace("1", "A"), "$(reboot)", "\x1b[2J"])
+def test_no_command_is_made_of_what_is_no_fingerprint(fingerprint: str) -> None:
+    meant = {"places": [["vps.example", "g"], ["mx2.example", "g"]], "wishes": {"compromised": [A]}}
+    odd = report()
+    odd["certificates"][0]["live"]["fingerprint"] = fingerprint
+    odd["certificates"][0]["keys"] = []
+    lines = roll_revocations([odd, report("mx2.example")], [report(live=C), report("mx2.example", live=C)], meant)
+    assert lines[0].startswith("vps.example: the report of the host has ") and "dehydrated" not in lines[0] and "\x1b" not in lines[0]
+    assert lines[1].startswith(f"mx2.example: cp /var/lib/selfhost-dane/certificates/g/versions/{A}/cert.pem ")
+
+
 @pytest.mark.parametrize("broken", [lambda: roll_order([{}], "", "g", "planned"), lambda: roll_harm([{}], NOW), lambda: roll_revocations([{}], [], {})])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes"):
