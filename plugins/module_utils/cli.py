@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from .errors import DaneError, print_line, words
+from .errors import DaneError, print_line, sentence
 
 # subcommand: module of this package, its function (config path -> exit status), configuration, help.  The module is
 # imported when it is asked for, so that a fault in one does not stop the other.
@@ -31,5 +31,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(getattr(importlib.import_module(f".{module}", __package__), function)(chosen.config))
     except (DaneError, OSError) as error:
-        print_line(f"selfhost-dane {chosen.command}: {words(error)}", sys.stderr)
+        print_line(f"selfhost-dane {chosen.command}: {sentence(error)}", sys.stderr)
         return 1

@@ -280,7 +280,7 @@ actions:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.certificates import CONFIG, make_config, run
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import FAULTS, sentence
 from ..module_utils.x509 import ALGORITHMS
 
 
@@ -332,8 +332,8 @@ def main() -> None:
     try:
         config = make_config(arguments)
         result = run(config, check=module.check_mode, **own, say=module.log)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
+    except FAULTS as error:
+        module.fail_json(msg=sentence(error))
     for warning in result.warnings:
         module.warn(warning)
     returned = {"changed": result.changed, "report": result.report, "actions": result.actions,
