@@ -36,13 +36,6 @@ def printable(text: object, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[:max(limit - 3, 0)] + "..."
 
 
-def words(error: DaneError | OSError) -> str:
-    """One sentence with the cure, also of what the disk refuses."""
-    if isinstance(error, DaneError):
-        return str(error)
-    return f"{printable(error.filename2 or error.filename or 'this host')}: {error.strerror}; make room on its disk, or move away what is in its way"
-
-
 def print_line(line: str, stream: TextIO | None = None) -> None:
     """Write `line` to `stream` (standard output), at once: a journal shows it when it happens."""
     stream = stream or sys.stdout

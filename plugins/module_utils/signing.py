@@ -25,7 +25,7 @@ from typing import Any
 
 from . import clock
 from . import zone as text
-from .errors import DaneError, print_line, words
+from .errors import DaneError, print_line, sentence
 from .files import lock, make_directory, read_file, sync_directory, write_file
 from .process import checked
 
@@ -447,7 +447,7 @@ def _one(places: Places, wanted: Settings, zone: Zone, answers: Mapping[tuple[st
 
 
 def _about(zone: str, error: DaneError | OSError) -> str:
-    said = words(error)
+    said = sentence(error)
     return said if zone in said else f"zone {zone}: {said}"
 
 

@@ -78,7 +78,7 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError, words
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.file_tree import install, unpack
 
 
@@ -101,7 +101,7 @@ def main() -> None:
         tree = unpack(options["archive"]) if options["archive"] else None
         result = install(options["destination"], json.loads(options["manifest"] or "{}"), options["private"], tree, module.check_mode)
     except (DaneError, OSError) as error:
-        module.fail_json(msg=words(error))
+        module.fail_json(msg=sentence(error))
     module.exit_json(**result)
 
 

@@ -136,7 +136,7 @@ zones:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError, words
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.signing import publish
 
 
@@ -162,7 +162,7 @@ def main() -> None:
     try:
         result = publish(module.params, check=module.check_mode)
     except (DaneError, OSError) as error:
-        module.fail_json(msg=words(error))
+        module.fail_json(msg=sentence(error))
     failed = result.pop("failed")
     if failed:
         module.fail_json(msg="\n".join(failed), **result)

@@ -92,7 +92,7 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError, words
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.text_files import STATES, apply
 
 
@@ -117,7 +117,7 @@ def main() -> None:
     try:
         result = apply(module.params["files"], module.params["purge"], check=module.check_mode)
     except (DaneError, OSError) as error:
-        module.fail_json(msg=words(error))
+        module.fail_json(msg=sentence(error))
     module.exit_json(**result)
 
 

@@ -291,7 +291,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import clock, gate, reach, records
-from ..module_utils.errors import DaneError, words
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.rollover import make_rules
 
 
@@ -350,7 +350,7 @@ def main() -> None:
         done = records.update(given["path"], given["host"], given["zones"], given["reports"], found, order, rules,
                               policy["signature_validity"], now, controller, not module.check_mode, lambda: records.signed(given["zones"]))
     except (DaneError, OSError) as error:
-        module.fail_json(msg=words(error))
+        module.fail_json(msg=sentence(error))
     module.exit_json(
         changed=done.changed(),
         diff=[{"before_header": given["path"], "after_header": given["path"],

@@ -82,7 +82,7 @@ keys:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError, words
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.tsig import ensure
 
 
@@ -104,7 +104,7 @@ def main() -> None:
     try:
         result = ensure(module.params["keys"], module.params["directory"], check=module.check_mode)
     except (DaneError, OSError) as error:
-        module.fail_json(msg=words(error))
+        module.fail_json(msg=sentence(error))
     module.exit_json(**result)
 
 
