@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 from typing import Any
 
-from .errors import DaneError, print_line, printable
+from .errors import NO_SHAPE, DaneError, print_line, printable
 from .files import make_directory, read_file, write_file
 from .process import checked, run
 
@@ -23,6 +23,7 @@ LOCKED = 75
 """Exit status of a run that has waited in vain for the other one, as the units have it (EX_TEMPFAIL)."""
 LINE_MAX = 900  # octets; RFC 5322 section 2.1.1 has 998
 LINES_MAX = 200
+_TIMES = range(2**33)  # unix seconds, until the year 2242
 _STATUS = {  # of ansible-playbook
     "1": "it stopped with an error",
     "2": "a host failed",
@@ -142,17 +143,17 @@ def output(invocation: str) -> list[str]:
 
 
 def _known(config: Config) -> Told:
-    """What the operator was told; nothing where that is lost or not whole."""
+    """What the operator was told; nothing where that is lost, cannot be read or is not whole."""
     if not os.path.exists(config.state):
         return Told()
     try:
         content: dict[str, Any] = json.loads(read_file(config.state, "what the operator was told", 2**16))
         known = Told(**content)
-        if isinstance(known.reason, str) and all(isinstance(value, int) for value in (known.since, known.told)):
+        if isinstance(known.reason, str) and all(isinstance(value, int) and value in _TIMES for value in (known.since, known.told)):
             return known
-    except (ValueError, TypeError):
+    except (DaneError, *NO_SHAPE):
         pass
-    print_line(f"selfhost-dane: {config.state} is not whole, so what it says is taken for not told")
+    print_line(f"selfhost-dane: {config.state} cannot be read or is not whole, so what it says is taken for not told")
     return Told()
 
 
@@ -169,6 +170,10 @@ def tell_command(path: str) -> int:
         checked([config.sendmail, "-i", "-t"], timeout=120, stdin=message(config, what, reason, then.since or known.since, lines))
         print_line(f"selfhost-dane: told {config.mail}")
     if then != known:
-        make_directory(os.path.dirname(config.state), 0o700)
-        write_file(config.state, json.dumps(asdict(then)).encode(), 0o600)
+        try:
+            make_directory(os.path.dirname(config.state), 0o700)
+            write_file(config.state, json.dumps(asdict(then)).encode(), 0o600)
+        except OSError as error:
+            raise DaneError(f"cannot write {config.state} (what the operator was told): {error.strerror}; make room or correct what is in the way, "
+                            "or the same is told after each run") from error
     return 0

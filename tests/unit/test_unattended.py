@@ -142,12 +142,27 @@ def test_what_was_not_taken_is_told_after_the_next_run(host: Host, capsys: pytes
     assert host.ran(GOOD) == 0 and "has ended well" in text_of(host.mail())
 
 
-@pytest.mark.parametrize("state", [b"", b'{"reason": ', b"[]", b'{"reason": 1, "since": 0, "told": 0}', b'{"told": 1, "more": 2}', b"\xff"])
+@pytest.mark.parametrize("state", [b"", b'{"reason": ', b"[]", b'{"reason": 1, "since": 0, "told": 0}', b'{"told": 1, "more": 2}', b"\xff", b"[" * 60000,
+                                   b'{"reason": "a host failed", "since": 1000000000000000000}', b'{"reason": "a host failed", "told": -1}', b" " * 70000])
 def test_a_state_that_is_not_whole_counts_as_not_told(host: Host, state: bytes) -> None:
     Path(host.config["state"]).parent.mkdir()
     Path(host.config["state"]).write_bytes(state)
     assert host.ran(exited(2)) == 0 and host.mail() is not None
     assert host.ran(exited(2)) == 0 and host.mail() is None
+
+
+def test_a_state_that_cannot_be_read_or_written_silences_nobody(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    state = Path(host.config["state"])
+    state.mkdir(parents=True)
+    assert host.ran(exited(2)) == 1 and "a host failed" in text_of(host.mail())
+    said = capsys.readouterr()
+    assert f"{state} cannot be read or is not whole" in said.out and f"told {host.config['mail']}" in said.out
+    assert f"cannot write {state} (what the operator was told): Is a directory; make room" in said.err
+    assert host.ran(GOOD) == 0 and host.mail() is None
+    state.rmdir()
+    state.parent.rmdir()
+    state.parent.write_text("a file where the directory should be")
+    assert host.ran(exited(2)) == 1 and host.mail() is not None and "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [{"mail": "a@b.example\nBcc: c@d.example"}, {"mail": "a@b.example, c@d.example"}, {"mail": "root"}, {"host": "a\nb"},
