@@ -223,6 +223,22 @@ def test_a_run_writes_to_the_host_only_where_the_playbooks_change_it() -> None:
     assert [line for line in lines if line.startswith(writable)] == ["ReadWritePaths=/etc /run /var"] and "ReadOnlyPaths=/etc/c" in lines
 
 
+def tasks(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((ROLE / "tasks" / name).read_text())
+    return found
+
+
+def test_what_changes_hosts_waits_for_each_older_run_to_its_end() -> None:
+    """Whatever is copied now: an earlier site.yml may have copied it, and have been stopped while it waited."""
+    for name, where in (("project.yml", -1), ("tidy.yml", 0)):
+        assert set(tasks(name)[where]) == {"name", "ansible.builtin.include_tasks"} and tasks(name)[where]["ansible.builtin.include_tasks"] == "wait.yml"
+    wait, say = tasks("wait.yml")
+    words = wait["ansible.builtin.command"]["argv"]
+    assert {"TimeoutStartSec=3h", "TimeoutStopSec=5min"} <= set(rendered("run.service.j2"))
+    assert wait["retries"] * int(words[words.index("--timeout") + 1]) > 3 * 3600 + 300
+    assert say["when"] == "__unattended_ended.rc == 75" and words[words.index("--conflict-exit-code") + 1] == "75"
+
+
 @pytest.mark.parametrize("interval, first, spread", [(3600, 600, 360), (20, 20, 2), (5, 5, 0)])
 def test_the_timer_starts_soon_and_waits_from_the_end_of_a_run(interval: int, first: int, spread: int) -> None:
     lines = rendered("run.timer.j2", unattended_interval=interval)
