@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,54 @@ def test_what_changes_hosts_waits_for_each_older_run_to_its_end() -> None:
     assert {"TimeoutStartSec=3h", "TimeoutStopSec=5min"} <= set(rendered("run.service.j2"))
     assert wait["retries"] * int(words[words.index("--timeout") + 1]) > 3 * 3600 + 300
     assert say["when"] == "__unattended_ended.rc == 75" and words[words.index("--conflict-exit-code") + 1] == "75"
+
+
+def retired(path: Path, *options: str) -> tuple[str, str]:
+    """What a playbook says that retires the host `path`, and what it has asked systemctl for."""
+    called = path / "called"
+    called.unlink(missing_ok=True)
+    variables = {"__unattended_config": "/etc/c", "__unattended_state": str(path), "__unattended_systemd": str(path), "__unattended_stuck": "it is stuck"}
+    (path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [
+        {"ansible.builtin.include_tasks": str(ROLE / "tasks/retire.yml"), "vars": variables}]}]))
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "ANSIBLE_HOME": str(path / "ansible"), "ANSIBLE_NOCOLOR": "1",
+                   "ANSIBLE_REMOTE_TMP": str(path / "remote")}
+    done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "play.yml", *options], cwd=path, env=environment, capture_output=True,
+                          text=True, timeout=120, check=False)
+    return done.stdout + done.stderr, called.read_text() if called.exists() else ""
+
+
+def test_a_former_host_stops_and_one_that_never_was_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/called\n'
+                                        f'case $1 in disable) rm {tmp_path}/timers.target.wants/*;; esac\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    for options in ((), ("--check",)):
+        said, called = retired(tmp_path, *options)
+        assert "changed=0" in said and "failed=0" in said and called == ""
+    (tmp_path / "timers.target.wants").mkdir()
+    (tmp_path / "timers.target.wants/selfhost-dane-unattended-renew.timer").touch()
+    (tmp_path / "lock").touch()
+    said, called = retired(tmp_path, "--check")
+    assert "changed=1" in said and called == ""
+    (tmp_path / "flock").write_text(f'#!/bin/sh\necho "flock $*" >>{tmp_path}/called; exit 75\n')
+    (tmp_path / "flock").chmod(0o755)
+    said, called = retired(tmp_path)
+    assert "it is stuck" in said and "failed=1" in said and "disable" not in called
+    timeout = int(called.split("--timeout ")[1].split()[0])
+    assert timeout > 3 * 3600 + 300  # what its unit allows a run
+    (tmp_path / "flock").unlink()
+    said, called = retired(tmp_path)
+    assert "changed=1" in said and "failed=0" in said
+    assert called.splitlines() == ["stop selfhost-dane-unattended-*.timer",
+                                   "disable selfhost-dane-unattended-renew.timer selfhost-dane-unattended-verify.timer"]
+    assert "changed=0" in retired(tmp_path)[0]
+
+
+def test_every_managed_host_but_one_is_asked_before_any_is_changed() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
+    names = [play["name"] for play in plays]
+    play = plays[names.index("Hosts that may have worked unattended before")]
+    assert play["hosts"] == "{{ groups['dane_managed'] | default([]) | difference(groups['dane_unattended'] | default([])) }}"
+    assert names.index(play["name"]) < names.index("Resolvers")
 
 
 @pytest.mark.parametrize("interval, first, spread", [(3600, 600, 360), (20, 20, 2), (5, 5, 0)])
