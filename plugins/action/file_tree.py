@@ -3,7 +3,6 @@
 """Action file_tree: reads the files on the controller, and sends them only where the host's copy differs."""
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -11,7 +10,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.errors import DaneError
-from ..module_utils.file_tree import manifest, pack, read_tree
+from ..module_utils.file_tree import read_tree
+from ..plugin_utils.trees import bring
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -31,13 +31,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             tree = read_tree(str(options["source"]), *([str(path) for path in one] for one in lists))
         except DaneError as error:
             raise AnsibleActionFail(str(error)) from error
-        arguments = {"destination": options["destination"], "private": boolean(options.get("private", False)), "manifest": json.dumps(manifest(tree))}
-        result = self._on_host(arguments, task_vars)
-        if result.get("changed") and not result.get("failed") and not self._task.check_mode:
-            result = self._on_host({**arguments, "archive": pack(tree)}, task_vars)
-        return result
-
-    def _on_host(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module(module_name="selfhost.dane.file_tree", module_args=arguments, task_vars=task_vars)
-        result.pop("invocation", None)
-        return result
+        arguments = {"destination": options["destination"], "private": boolean(options.get("private", False))}
+        return bring(tree, lambda more: dict(self._execute_module(module_name="selfhost.dane.file_tree", module_args={**arguments, **more},
+                                                                  task_vars=task_vars)), not self._task.check_mode)

@@ -1,36 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action host_program: reads the library on the controller and installs it as the host's program."""
+"""Action host_program: reads the library on the controller, and sends it only where the host's program differs."""
 from __future__ import annotations
 
 import os
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.errors import DaneError
+from ..module_utils.program import read_library
+from ..plugin_utils.trees import bring
+
 LIBRARY = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "module_utils")
-LICENCE = "# SPDX-FileCopyrightText: 2026 The selfhost.dane authors\n# SPDX-License-Identifier: GPL-3.0-or-later\n"
-LAUNCHER = """#!/usr/bin/python3
-{licence}# Installed by the collection selfhost.dane.
-import sys
-
-sys.dont_write_bytecode = True
-sys.path.insert(0, {directory!r})
-from selfhost_dane.cli import main
-
-sys.exit(main())
-"""
-
-
-def program_files(directory: str, program: str) -> list[dict[str, Any]]:
-    """The entries for text_files: the package `selfhost_dane` in `directory`, and last the launcher `program`."""
-    package = os.path.join(directory, "selfhost_dane")
-    files = [{"path": os.path.join(package, "__init__.py"), "content": LICENCE}]
-    for name in sorted(os.listdir(LIBRARY)):
-        if name.endswith(".py") and name != "__init__.py":
-            with open(os.path.join(LIBRARY, name), encoding="utf-8") as stream:
-                files.append({"path": os.path.join(package, name), "content": stream.read()})
-    return [*files, {"path": program, "mode": "0755", "content": LAUNCHER.format(licence=LICENCE, directory=directory)}]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -40,12 +23,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _VALID_ARGS = frozenset(("directory", "program"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Install the program with text_files."""
+        """Compare, and then install what differs; what a diff shows is known where the files are."""
         super().run(tmp, task_vars)
-        directory = self._task.args.get("directory", "/usr/local/lib/selfhost-dane")
-        files = program_files(str(directory), str(self._task.args.get("program", "/usr/local/sbin/selfhost-dane")))
-        result: dict[str, Any] = self._execute_module(
-            module_name="selfhost.dane.text_files", task_vars=task_vars,
-            module_args={"files": files, "purge": [os.path.join(str(directory), "selfhost_dane")]})
-        result.pop("invocation", None)  # would repeat all the text
-        return result
+        try:
+            tree = read_library(LIBRARY)
+        except DaneError as error:
+            raise AnsibleActionFail(str(error)) from error
+        return bring(tree, lambda more: dict(self._execute_module(module_name="selfhost.dane.host_program", module_args={**self._task.args, **more},
+                                                                  task_vars=task_vars)), not self._task.check_mode or self._task.diff)

@@ -1,16 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""text_files, tsig_keys and the host's program."""
+"""text_files and tsig_keys."""
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.selfhost.dane.plugins.action import host_program
 from ansible_collections.selfhost.dane.plugins.module_utils import text_files, tsig
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 
@@ -133,17 +130,6 @@ def test_a_bad_tsig_key_is_not_written(tmp_path: Path, key: dict[str, Any]) -> N
     with pytest.raises(DaneError):
         tsig.ensure([key], str(tmp_path / "keys"))
     assert not (tmp_path / "keys").exists()
-
-
-def test_the_program_runs_from_what_is_installed(tmp_path: Path) -> None:
-    program = tmp_path / "sbin" / "selfhost-dane"
-    text_files.apply(host_program.program_files(str(tmp_path / "lib"), str(program)))
-    assert os.access(program, os.X_OK)
-    config = tmp_path / "zones.json"
-    config.write_text('{"zones": []}')
-    done = subprocess.run([sys.executable, str(program), "sign", "--config", str(config)], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (1, "") and "signature_validity" in done.stderr
-    assert not list(tmp_path.rglob("__pycache__"))
 
 
 def test_the_diff_of_a_private_file_does_not_show_its_content(tmp_path: Path) -> None:
