@@ -161,7 +161,8 @@ kills: setup
 
 rolls: setup
 	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py \
-		$(addprefix tests/integration/,shared_names.py pairs.py algorithm.py two_controllers.py first_publication.py kept_key.py revoked.py load.py lost_host.py unattended.py unattended_alone.py default_hold.py)
+		$(addprefix tests/integration/,shared_names.py pairs.py algorithm.py two_controllers.py fail_open.py first_publication.py kept_key.py revoked.py \
+			load.py lost_host.py unattended.py unattended_alone.py default_hold.py)
 
 faults: setup
 	FAULTS=all KILLS=40 python -m pytest -s tests/integration/test_9_faults.py tests/integration/primary_down.py
