@@ -467,6 +467,6 @@ def sign_command(config_path: str) -> int:
     for zone in result["zones"]:
         if zone["changed"] and not zone["error"]:
             print_line(f"{zone['name']}: {zone['reason']}: serial {zone['serial']} is served")
-    for sentence in result["failed"]:
-        print_line(sentence)
+    for failure in result["failed"]:
+        print_line(failure)
     return 1 if result["failed"] else 0

@@ -313,7 +313,7 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
     return found, wrong
 
 
-def sentence(note: reach.Note, ahead: int) -> str:
+def noted(note: reach.Note, ahead: int) -> str:
     """`note` with what it waits for, and the time by the host's clock."""
     when = "" if note.not_before is None else time.strftime(", not before %Y-%m-%d %H:%M:%S UTC", time.gmtime(note.not_before + ahead))
     return "; ".join([note.text + when, *note.held_by])
@@ -370,7 +370,7 @@ def main() -> None:
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         held=[{"host": host, "certificate": certificate} for host, certificate in done.plan.held],
         alarms=list(done.alarms),
-        hosts=[sentence(note, done.ahead) for note in done.notes],
+        hosts=[noted(note, done.ahead) for note in done.notes],
         exposures=[{"host": host, "certificate": certificate, "earliest": one.earliest + done.ahead, "latest": one.latest + done.ahead,
                     "cached": one.cached, "signed": one.signed}
                    for (host, certificate), one in sorted(records.exposures(done.after, given["zones"], make_rules(policy), policy["signature_validity"],
