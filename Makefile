@@ -161,7 +161,7 @@ kills: setup
 
 rolls: setup
 	ROLLS=10 python -m pytest -s tests/integration/test_8_*.py \
-		$(addprefix tests/integration/,shared_names.py pairs.py algorithm.py two_controllers.py fail_open.py first_publication.py kept_key.py revoked.py \
+		$(addprefix tests/integration/,shared_names.py pairs.py algorithm.py two_controllers.py fail_open.py first_publication.py kept_key.py revoked.py ds_gone.py \
 			load.py lost_host.py unattended.py unattended_alone.py default_hold.py)
 
 faults: setup
