@@ -243,7 +243,7 @@ class OneServer(Life):
 
 # A host that comes waits for the signatures of what was replaced at the most, then for a hold and the lead; so does one that goes, and its
 # address was replaced before.  Meanwhile it may be unheard, and the zone slow.
-BOUND = VALIDITY + 2 * (history.hold(60, POLICY) + POLICY.lead) + 600
+BOUND = VALIDITY + history.PUBLISHING + 2 * (history.hold(60, POLICY) + POLICY.lead) + 600
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -320,8 +320,8 @@ def test_what_is_wrong_with_a_tsig_key_is_said_without_its_secret(world: World, 
     call = {"name": "Call it", "ansible.builtin.import_role": {"name": "selfhost.dane.nsd", "tasks_from": tasks},
             "vars": {"nsd_listen": ["198.51.100.10"], "nsd_primary_zones": [{"name": "pyon.example"}]}}
     paths = {"name": "Load the paths", "ansible.builtin.include_vars": str(collection / "roles/nsd/vars/Debian.yml")}
-    system = {"name": "Name the system", "ansible.builtin.set_fact": {"ansible_facts": {"distribution": "Debian", "distribution_major_version": "12",
-                                                                                       "os_family": "Debian"}}}
+    system = {"name": "Name the system", "ansible.builtin.set_fact": {"ansible_facts": {
+        "distribution": "Debian", "distribution_major_version": "12", "os_family": "Debian"}}}
     play = {"name": "Keys", "hosts": VPS, "gather_facts": False, "tasks": [system, paths, call]}
     (collection / "playbooks/keys.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
     status, said = world.play("keys", "-vvv", "-e", f"__nsd_tsig_directory={keys}")

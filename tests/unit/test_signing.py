@@ -381,8 +381,8 @@ REFUSED = "/var/lib/x: No space left on device; make room on its disk, or move a
 @pytest.mark.parametrize("module, function, arguments", [
     (signed_zones, "publish", {"zones": [], "addresses": [OWN]}), (tsig_keys, "ensure", {"keys": []}),
     (tlsa_rrsets, "observations", {"host": "vps", "zones": [], "policy": {}, "observe": True})])
-def test_what_the_disk_refuses_is_one_sentence(module: Any, function: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
-                                              capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_disk_refuses_is_one_sentence(
+        module: Any, function: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(module, function, refused)
     with patch_module_args(arguments), pytest.raises(SystemExit):
         module.main()
