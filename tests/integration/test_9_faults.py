@@ -25,7 +25,7 @@ import pytest
 from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
 from rolls import FAST, HOLD, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
-SEED = 15
+SEED = 14
 YOUNGEST = f"ls {STATE}/certificates/{MX}/keys | tail -n 1 | cut -d- -f2 | cut -c-64"
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDARY = f"/var/lib/nsd/selfhost-dane/{ZONE}.zone"
@@ -97,9 +97,7 @@ FAULTS = [
           f"dd if=/dev/zero of=/run/full/filler bs=1k 2>/dev/null || :; mount --bind /run/full {STATE}",
           f"set -e; rm -f {STATE}/filler; umount {STATE}; cp -a /run/full/. {STATE}/; umount /run/full", "No space left"),
 ]
-CHOICE = random.Random(SEED)
-SAMPLE = FAULTS if os.environ.get("FAULTS") == "all" else [
-    CHOICE.choice([fault for fault in FAULTS if (fault.host == HOME) == secondary]) for secondary in (True, False)]
+SAMPLE = FAULTS if os.environ.get("FAULTS") == "all" else random.Random(SEED).sample(FAULTS, 1)
 
 
 @pytest.mark.parametrize("fault", SAMPLE, ids=lambda fault: fault.name)
