@@ -56,7 +56,7 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.errors import DaneError
+from ..module_utils.errors import DaneError, sentence
 from ..module_utils.file_tree import unpack
 from ..module_utils.program import install
 
@@ -76,10 +76,8 @@ def main() -> None:
     try:
         tree = unpack(options["archive"]) if options["archive"] else None
         result = install(options["directory"], options["program"], json.loads(options["manifest"] or "{}"), tree, module.check_mode)
-    except DaneError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; make room or correct the permissions and run again")
+    except (DaneError, OSError) as error:
+        module.fail_json(msg=sentence(error))
     module.exit_json(**result)
 
 
