@@ -466,7 +466,7 @@ def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Ob
         opens = {host: history.Opening(None, (f"the records of {forgotten[name]} are removed in this run",)) if name in forgotten else
                  reach.opens(host, backends, mine, policy) for host in wanted}
         hosts = reach.admitted(before, wanted, opens, now)
-        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now)
+        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], _signed_until(validity, now), int(zone["soa"]["expire"]), now)
         notes += reach.notes(f"{name[:-1]}:", found[name], wanted, opens, servers, policy)
     return found, notes
 
@@ -510,9 +510,9 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
         # a zone of which nothing is on record may have had any RRset
         past = {owner: history.lost(past.get(owner, History(servers)), policy, now) for owner in sorted(ours)}
         for owner, (records, ttl) in served.items():
-            past[owner] = history.published(past[owner], records, ttl, now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now)
+            past[owner] = history.published(past[owner], records, ttl, _signed_until(validity, now), int(zone["soa"]["expire"]), now)
     # where a run ended before it had signed what it had planned, the timer goes on to sign what is there
-    past = {owner: history.signed(one, *served[owner], now + validity + history.PUBLISHING) if owner in served else one for owner, one in past.items()}
+    past = {owner: history.signed(one, *served[owner], _signed_until(validity, now)) if owner in served else one for owner, one in past.items()}
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
     # what the operator says of servers counts also where nobody was asked
@@ -523,16 +523,21 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     return {owner: history.pruned(one, policy, now) if seen else one for owner, one in told.items()}, servers
 
 
+def _signed_until(validity: int, now: int) -> int:
+    """The latest end of a signature that the primary makes before what is planned at `now` is served."""
+    return now + validity + history.PUBLISHING
+
+
 def _publish(past: History, records: frozenset[TLSA], zone: Json, new_ttl: bool, validity: int, now: int) -> History:
     """`past` and from now on the RRset `records`; unchanged where that is published already, but for its TTL where that may be a new one."""
     current = past.current()
     if (current.records if current else frozenset()) == records and (not current or not new_ttl or current.ttl == zone["tlsa_ttl"]):
         return past
     # what is replaced may have been signed a moment ago
-    signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, now + validity + history.PUBLISHING)) if one is current else one
+    signed = replace(past, rrsets=tuple(replace(one, signed_until=max(one.signed_until, _signed_until(validity, now))) if one is current else one
                                         for one in past.rrsets))
     first = not current and all(rrset.first is not None or rrset.records == LOST for rrset in past.rrsets)  # or there were records before
-    return history.published(signed, records, zone["tlsa_ttl"], now + validity + history.PUBLISHING, int(zone["soa"]["expire"]), now, first)
+    return history.published(signed, records, zone["tlsa_ttl"], _signed_until(validity, now), int(zone["soa"]["expire"]), now, first)
 
 
 def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromised: Sequence[str], now: int) -> list[Backend]:
