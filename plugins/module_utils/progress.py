@@ -125,7 +125,8 @@ def outlook(steps: Iterable[Json], reports: Iterable[Json], fall_back: int, now:
         if changed:
             lines.append(line(step, now))
         live = (told.get(place, {}).get("live") or {}).get("spki")
-        if step["step"] == "rest" or (step["step"] in ("wait", "order", "deploy") and live and deployed.get(name) == live != step["spki"]):
+        # a wait that is for no key is not that of the next roll: what is left of this one, as a record to withdraw, is held back
+        if step["step"] == "rest" or (step["step"] in ("wait", "order", "deploy") and live and deployed.get(name) == live and step["spki"] not in ("", live)):
             continue
         if step["step"] == "deploy":
             deployed[name] = step["spki"]

@@ -150,6 +150,13 @@ def test_a_key_that_went_live_has_arrived_although_the_next_roll_begins() -> Non
     assert look(step("deploy"), told=report(live=B), before=failed).more, "it went live just now, at the second attempt"
 
 
+def test_a_key_that_went_live_has_not_arrived_while_nothing_of_its_zone_may_change() -> None:
+    """The record of a stolen key may still be published."""
+    seen = look(step("wait", spki="", held_by=["the clocks are apart"]), told=report(live=B), before=look(step("deploy"), told=report(live=B)))
+    assert seen.more and "the clocks are apart" in seen.stuck[0]
+    assert not look(step("rest", spki=""), told=report(live=B), before=seen).more
+
+
 def test_the_primary_that_is_not_heard_from_any_more_is_waited_for() -> None:
     seen = look(before=look(step("publish")))
     assert seen.more and "the primary of its zone was not reached" in seen.lines[0]
