@@ -1,18 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who rolls the keys of a fleet: ours, which does what plan() says, and the strategies that people use, each bad in its way."""
+"""Who rolls the keys of a fleet: ours, as it runs on the zone's primary, and the strategies that people use, each bad in its way."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, records, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Owner, Plan, Step
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
-from fleet import EXPIRE, RULES, VALIDITY, Fleet, Host, issuer_record
-
-RUN = 120                                      # seconds that a run takes at the most
+from fleet import EXPIRE, RULES, RUN, VALIDITY, Fleet, Host, issuer_record
 
 # All that plan() has said to anybody: the kinds of steps, and the sentences.
 said_kinds: set[str] = set()
@@ -31,7 +31,7 @@ class Record:
 
 
 class Controller:
-    """Ours.  The parts of it are what the bad ones do otherwise."""
+    """What plan() says, with a record that is simpler than that of the zone's primary: its parts are what the bad ones do otherwise."""
 
     rules = RULES
 
@@ -43,8 +43,8 @@ class Controller:
         self.older = self.disk                 # a backup of the record
         self.drift = 0                         # how far the controller's clock is behind
         assert fleet.world.primary
-        for owner, (records, ttl) in fleet.world.primary.rrsets.items():
-            self.disk.histories[owner] = history.published(History(), records, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
+        for owner, (published, ttl) in fleet.world.primary.rrsets.items():
+            self.disk.histories[owner] = history.published(History(), published, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
 
     def clock(self) -> tuple[int, clock.Clock, str]:
         """Seconds that have passed for sure, what is remembered of the clocks, and why nothing may be decided by it."""
@@ -68,7 +68,7 @@ class Controller:
     def run(self) -> Iterator[str]:
         """One run; it yields before each effect."""
         fleet = self.fleet
-        reachable = [host for host in fleet.hosts if fleet.now >= host.unheard_until]
+        reachable = self.reachable()
         for host in reachable:
             bound = self.bound(host)
             if bound is not None and host.bound != bound:
@@ -82,12 +82,26 @@ class Controller:
                 if endpoint.presents != host.live and not host.joins:
                     yield f"restart {endpoint.address} of {host.name}"
                     fleet.restart(host, endpoint)
+        plan = yield from self.published_plan(reachable)
+        for host in reachable:
+            step, kept = plan.steps[host.where()], host.keys[0].certificate
+            if not host.joins:
+                yield from self.carry_out(host, step)
+            elif kept and (step.fingerprint == kept.fingerprint if host.bound else host.where() not in plan.held and fleet.has_records(host)):
+                yield f"switch {host.name} on"
+                fleet.join(host)
+
+    def reachable(self) -> list[Host]:
+        return [host for host in self.fleet.hosts if self.fleet.now >= host.unheard_until]
+
+    def published_plan(self, _reachable: Sequence[Host]) -> Generator[str, None, Plan]:
+        """The plan, once what it wants is published."""
         now, ticked, trouble = self.clock()
         record = replace(self.look(now), clock=ticked)
         yield "write what was seen"
         self.write(record)
         owners, backends = self.owners(record, trouble), self.backends(record)
-        asked = frozenset(host.where() for host in fleet.hosts if host.asked)
+        asked = frozenset(host.where() for host in self.fleet.hosts if host.asked)
         plan = self.decide(owners, backends, now, asked)
         for owner in owners:
             wanted = plan.rrsets[owner.name].records
@@ -96,14 +110,8 @@ class Controller:
                 self.write(replace(self.disk, histories={
                     **self.disk.histories, owner.name: self.published(self.disk.histories[owner.name], wanted, owner.ttl)}))
                 yield f"publish {owner.name}"
-                self.publish(owner, wanted)
-        for host in reachable:
-            step, kept = plan.steps[host.where()], host.keys[0].certificate
-            if not host.joins:
-                yield from self.carry_out(host, step)
-            elif kept and (step.fingerprint == kept.fingerprint if host.bound else host.where() not in plan.held and fleet.has_records(host)):
-                yield f"switch {host.name} on"
-                fleet.join(host)
+                self.publish(owner.name, owner.published(), wanted, owner.ttl)
+        return plan
 
     def look(self, now: int) -> Record:
         """The record after a look at the primary, at all name servers, and at the hosts."""
@@ -113,15 +121,15 @@ class Controller:
         whole = self.disk.generation > 0 and not any(history.is_older(self.disk.histories.get(owner, History()), said, VALIDITY)
                                                      for owner, said in answers.items())
         histories = {}
-        for owner, (records, ttl) in world.primary.rrsets.items():
+        for owner, (published, ttl) in world.primary.rrsets.items():
             known = self.disk.histories.get(owner, History())
             if not whole:
                 known = self.unknown(known, now)
             known = history.named(known, self.addresses(), (), now)
             current = known.current()
-            if current and (current.records, current.ttl) != (records, ttl):  # what the record has as published may have been signed until now
+            if current and (current.records, current.ttl) != (published, ttl):  # what the record has as published may have been signed until now
                 known = history.published(known, current.records, current.ttl, self.fleet.now + VALIDITY, EXPIRE, now)
-            known = history.published(known, records, ttl, world.primary.signed_until, EXPIRE, now)
+            known = history.published(known, published, ttl, world.primary.signed_until, EXPIRE, now)
             known = history.observed(known, answers[owner], self.rules.caches, now)
             histories[owner] = self.kept(known, now)
         if not whole:
@@ -155,23 +163,23 @@ class Controller:
             found.append(replace(backend, keys=keys, heard=backend.heard and fleet.now >= host.unheard_until))
         return found
 
-    def published(self, known: History, records: frozenset[TLSA], ttl: int) -> History:
+    def published(self, known: History, wanted: frozenset[TLSA], ttl: int) -> History:
         """Written before the zone is: until then, and for the time of a run, it may be signed anew as it is."""
         primary = self.fleet.world.primary
         assert primary
         owner = next(owner for owner, one in self.disk.histories.items() if one is known)
         now = self.clock()[0]
         known = history.published(known, *primary.rrsets[owner], self.fleet.now + VALIDITY + RUN, EXPIRE, now)
-        return history.published(known, records, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now, first=not primary.rrsets[owner][0])
+        return history.published(known, wanted, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now, first=not primary.rrsets[owner][0])
 
-    def publish(self, owner: Owner, records: frozenset[TLSA]) -> None:
+    def publish(self, owner: str, before: frozenset[TLSA], wanted: frozenset[TLSA], ttl: int) -> None:
         fleet = self.fleet
-        if not owner.published():
+        if not before:
             fleet.counts["first publications"] += 1
-            if any(endpoint.presents is None for host in fleet.hosts for endpoint in host.endpoints if endpoint.owner == owner.name):
-                fleet.wrong.append(f"2 at {fleet.now}: {owner.name} is published, and an endpoint has no TLS")
-        fleet.counts["publications" if records else "withdrawals"] += 1
-        fleet.world.publish(owner.name, records, owner.ttl)
+            if any(endpoint.presents is None for host in fleet.hosts for endpoint in host.endpoints if endpoint.owner == owner):
+                fleet.wrong.append(f"2 at {fleet.now}: {owner} is published, and an endpoint has no TLS")
+        fleet.counts["publications" if wanted else "withdrawals"] += 1
+        fleet.world.publish(owner, wanted, ttl)
 
     def carry_out(self, host: Host, step: Step) -> Iterator[str]:
         fleet = self.fleet
@@ -230,13 +238,133 @@ class Controller:
         return known
 
     def decide(self, owners: list[Owner], backends: list[Backend], now: int, asked: frozenset[tuple[str, str]]) -> Plan:
-        plan = rollover.plan(owners, backends, self.wanted(), now, asked, self.fleet.now < self.fleet.revoke_until)
-        for rrset in plan.rrsets.values():
-            said.update((rrset.reason, *rrset.held_by))
-        for step in plan.steps.values():
-            said_kinds.add(step.kind)
-            said.update((step.reason, *step.held_by))
+        return noted(rollover.plan(owners, backends, self.wanted(), now, asked, self.fleet.now < self.fleet.revoke_until))
+
+
+def noted(plan: Plan) -> Plan:
+    """`plan`, and what it says is kept."""
+    for rrset in plan.rrsets.values():
+        said.update((rrset.reason, *rrset.held_by))
+    for step in plan.steps.values():
+        said_kinds.add(step.kind)
+        said.update((step.reason, *step.held_by))
+    return plan
+
+
+PRIMARY = "primary"
+SERVICES = {"_25": ("smtp", 25), "_443": ("https", 443)}  # what a TLSA owner is of
+
+
+class Ours(Controller):
+    """Ours as it is: `records.merge` with the record, the reports and the slice in JSON, as on the zone's primary.
+
+    Each owner is in a zone of its own, as a zone has one TTL for all of its TLSA records.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self.record = self.nothing()
+        for owner, known in self.disk.histories.items():
+            self.record["zones"][zone_of(owner)] = {"names": {}, "secure": True, **records._entry({owner: known}, {}, ())}
+        self.backup = self.record, self.disk
+
+    @staticmethod
+    def nothing() -> Any:
+        """The record where there is none."""
+        return records.read("/nonexistent/record.json", PRIMARY)
+
+    def lose(self) -> None:
+        self.record, self.disk = self.nothing(), replace(self.disk, known_from=self.fleet.now)
+        self.fleet.counts["lost records"] += 1
+        for host in self.fleet.hosts:
+            self.fleet.wait_anew(host)
+
+    def restore(self) -> None:
+        self.record, self.disk = self.backup
+        self.fleet.counts["restored records"] += 1
+        for host in self.fleet.hosts:
+            self.fleet.wait_anew(host)         # all may have to be waited for anew
+
+    def reachable(self) -> list[Host]:
+        """Those of machines all of whose certificates are heard of: one report has them all."""
+        heard = super().reachable()
+        silent = {host.where()[0] for host in self.fleet.hosts if host not in heard}
+        return [host for host in heard if host.where()[0] not in silent]
+
+    def published_plan(self, reachable: Sequence[Host]) -> Generator[str, None, Plan]:
+        fleet, before, zones = self.fleet, self.record, self.zones()
+        assert fleet.world.primary
+        self.disk = replace(self.disk, clock=records._clock_of(before))
+        now, ticked, trouble = self.clock()
+        bogus = fleet.now < fleet.bogus_until
+        seen = {zone_of(owner): records.Observation(self.addresses(), {owner: () if bogus else tuple(self.answers(owner))},
+                                                    "the zone does not validate" if bogus else "", {}, None if bogus else True)
+                for owner in fleet.ttls}
+        signed = {zone_of(owner): {owner: one} for owner, one in fleet.world.primary.rrsets.items() if one[0]}
+        order = records.Order(roll=frozenset(host.where() for host in fleet.hosts if host.asked), compromised=frozenset(fleet.compromised),
+                              revoke_now=fleet.now < fleet.revoke_until)
+        after, plan, _notes = records.merge(before, zones, self.reports(reachable), seen, order, self.wanted(), VALIDITY, now, trouble, signed)
+        noted(plan)
+        if after != before:
+            yield "write what was seen and is planned"
+            after = json.loads(json.dumps({**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}))
+            if unknown(after) - unknown(before):  # an older record was found out
+                for host in fleet.hosts:
+                    fleet.wait_anew(host)
+            if fleet.rng.random() < 0.02:
+                self.backup = before, self.disk
+            self.record = after
+        for owner in fleet.ttls:
+            texts, ttl = records.published(after, zone_of(owner)).get(owner, ([], fleet.ttls[owner]))
+            wanted, (there, there_ttl) = frozenset(TLSA.parse(text, owner) for text in texts), fleet.world.primary.rrsets[owner]
+            if wanted != there or wanted and ttl != there_ttl:
+                yield f"publish {owner}"
+                self.publish(owner, there, wanted, ttl)
         return plan
+
+    def bound(self, host: Host) -> bool | None:
+        return records.bound_certificates(self.record, self.zones(), self.wanted()).get(host.where())
+
+    def zones(self) -> list[dict[str, Any]]:
+        """The slice."""
+        fleet = self.fleet
+        return [{"name": zone_of(owner), "ttl": ttl, "tlsa_ttl": ttl, "soa": {"expire": EXPIRE}, "tlsa_owners": [{"owner": owner, "backends": [
+            {"host": name, "certificate": certificate, "service": service, "port": port}
+            for host in fleet.hosts if owner in host.owners for name, certificate in [host.where()]]}]}
+            for owner, ttl in fleet.ttls.items() for service, port in [SERVICES[owner.split(".")[0]]]]
+
+    def reports(self, reachable: Sequence[Host]) -> list[dict[str, Any]]:
+        """What each machine reports of all of its certificates."""
+        found: dict[str, list[tuple[Backend, dict[str, Any]] | None]] = {}
+        for host in reachable:
+            told = self.fleet.report(host)
+            found.setdefault(host.where()[0], []).append((told, self.told(host, told)) if told else None)
+        return [{"schema": 1, "host": machine, "time": self.fleet.now, "timers": {"renew": all(told.renews for told, _one in whole)},
+                 "certificates": [one for _told, one in whole]}
+                for machine, said_of in found.items() for whole in [[one for one in said_of if one]] if len(whole) == len(said_of)]
+
+    def told(self, host: Host, told: Backend) -> dict[str, Any]:
+        """What it reports of one certificate."""
+        lasts, algorithms = host.live[1].not_after, {key.spki: str(key.algorithm) for key in host.keys}
+        return {"name": told.certificate, "algorithm": str(self.fleet.algorithm), "bound": told.bound, "due": "it is due" if told.due else "",
+                "keys": [{"spki": key.spki, "created": key.created, "algorithm": algorithms[key.spki],
+                          "certificate": {"fingerprint": key.certificate, "not_after": lasts} if key.certificate else None} for key in told.keys],
+                "live": {"fingerprint": told.fingerprint, "spki": told.live, "since": told.since, "deployed": told.deployed, "proven": told.proven,
+                         "not_before": lasts - told.lifetime, "not_after": lasts} if told.live else None,
+                "endpoints": [{"service": service, "port": port, "name": seen.owner, "address": seen.endpoint, "spki": seen.spki,
+                               "fingerprint": seen.fingerprint, "error": seen.error}
+                              for seen in told.presented for service, port in [SERVICES[seen.owner.split(".")[0]]]]}
+
+
+def zone_of(owner: str) -> str:
+    """The zone that a TLSA owner is in."""
+    return owner.split(".", 2)[-1]
+
+
+def unknown(record: Any) -> set[str]:
+    """The RRsets of which a record says that nothing is known."""
+    return {json.dumps([owner, rrset["replaced"]]) for zone in record["zones"].values() for owner, entry in zone["owners"].items()
+            for rrset in entry["rrsets"] if rrset["records"] == [one.presentation() for one in history.LOST]}
 
 
 def without_later(plan: Plan, backends: list[Backend]) -> dict[str, rollover.RRset]:

@@ -18,9 +18,10 @@ from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Chai
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from servers import Faults, Records, World
 
-POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=500, lost_signature=900,
-                        skew=40)
 EXPIRE, VALIDITY, RESIGN = 400, 900, 300       # of the zone: SOA expire, signatures, how often they are made
+RUN = history.PUBLISHING = 120                 # from a plan to the last signature over what it replaces, at the most; shortened as all is
+POLICY = history.Policy(lead=300, session=10, floor=5, hops=2, margin=1, fall_back=150, ns_ttl=60, lost_ttl=60, lost_expire=500,
+                        lost_signature=VALIDITY + RUN, skew=40)
 MARGIN = 200                                   # what is left of a certificate at the least
 TIMER = 20                                     # seconds between two runs of a host's timer, and of the controller
 BACK_OFF = 40                                  # after a failed order
@@ -195,7 +196,7 @@ class Fleet:
         self.caches = some_caches() if caches else []
         self.ca_up_from = self.bogus_until = self.revoke_until = 0
         # A roll that is due ends within this: the signatures of what was replaced, its hold, the lead, and some runs.
-        self.bound = VALIDITY + POLICY.skew + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
+        self.bound = POLICY.lost_signature + POLICY.skew + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
         self.compromised: set[str] = set()
         self.scheme, self.rules = troubles.scheme, replace(RULES, key_lifetime=troubles.key_lifetime)
         self.third = troubles.lifetime // 3
@@ -208,7 +209,8 @@ class Fleet:
         self.unsafe: Counter[str] = Counter()  # seconds, by kind of cache
         self.exposed: Counter[str] = Counter()  # the same in emergencies
         self.counts: Counter[str] = Counter()  # what happened
-        self._certificates = self.algorithm = 0
+        self.algorithm = 0
+        self._certificates: Counter[str] = Counter()  # of each host
         self._exempt: set[tuple[str, str, tuple[str, Records, int]]] = set()
         self._burnt: dict[str, int] = {}       # keys that went live by revoke_now, and until when a cache may hold what was before
         self._deleted: dict[tuple[str, ...], list[TLSA]] = {}
@@ -305,9 +307,10 @@ class Fleet:
 
     def certificate(self, key: Key, issuer: int, begin: int) -> Certificate:
         """One for `key`."""
-        self._certificates += 1
-        key.all.append(f"{key.spki[:2]}c{self._certificates:06x}".ljust(64, "0"))
-        return Certificate(key.all[-1], issuer, begin + self.troubles.lifetime, self._certificates)
+        host = key.spki[:2]
+        self._certificates[host] += 1
+        key.all.append(f"{host}c{self._certificates[host]:06x}".ljust(64, "0"))
+        return Certificate(key.all[-1], issuer, begin + self.troubles.lifetime, self._certificates[host])
 
     @staticmethod
     def issuer(now: int) -> int:
@@ -324,7 +327,7 @@ class Fleet:
             if old.spki in self.compromised:
                 self.counts["emergencies"] += 1
                 self._exempt |= {(host.name, key.spki, rrset) for rrset in self.world.served if rrset[0] in host.owners}
-                if self.now < self.revoke_until:
+                if self.now < self.revoke_until + RUN:  # the run began before that
                     self._burnt[key.spki] = self.now + VALIDITY + POLICY.skew + CACHES["stale"](max(ttl for _owner, _records, ttl in self.world.served))
             host.since, host.asked = self.now, False
             if self.rng.random() < self.troubles.late:

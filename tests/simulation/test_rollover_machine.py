@@ -3,7 +3,7 @@
 """Whatever a person or an accident does to a fleet, and in whatever order: no invariant is broken, and every wait ends."""
 from __future__ import annotations
 
-from controllers import Controller
+from controllers import Ours
 from fleet import FOREIGN, TIMER, Fleet, Troubles
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ class Rollover(RuleBasedStateMachine):
         troubles = Troubles() if scheme == "keys" else Troubles(**CERTIFICATES)
         troubles.unpublished, troubles.change = unpublished, 1e-9 if scheme == "both" else 0.0
         self.fleet = Fleet(f"machine {seed}", Faults(), troubles, hosts)
-        self.controller = Controller(self.fleet)
+        self.controller = Ours(self.fleet)
         self.fleet.running = False             # nobody promises that it comes by
         self.lost = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers import Controller
+from controllers import Controller, Ours
 from fleet import Fleet, Troubles, live_through
 from servers import Faults
 
@@ -15,7 +15,7 @@ CERTIFICATES: dict[str, Any] = {"scheme": "3 0 1", "lifetime": 5400, "key_lifeti
 # name: faults of the name servers, other troubles, hosts (0: 1 to 3 by chance)
 WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "calm": (Faults(), Troubles(), 0),
-    "first publication": (Faults(lag_seconds=60), Troubles(unpublished=True, unheard=0.001, probe_loss=0.1, crash=0.05, foreign=0.001), 0),
+    "first publication": (Faults(lag_seconds=60), Troubles(unpublished=True, unheard=0.001, probe_loss=0.1, crash=0.05, foreign=0.003), 0),
     "slow servers": (Faults(lag_seconds=200), Troubles(ask=0.003, compromise=0.0003), 0),
     "silent servers": (Faults(silence=0.004, silence_seconds=900, cut=0.002, cut_seconds=900, loss=0.2), Troubles(ask=0.003, compromise=0.0005), 0),
     "dead servers": (Faults(silence=0.0005, silence_seconds=9000, cut=0.0005, cut_seconds=9000), Troubles(), 0),
@@ -80,7 +80,7 @@ BITES = {
 }
 
 
-def live(world: str, seed: int, strategy: type[Controller] = Controller, caches: bool = False) -> Fleet:
+def live(world: str, seed: int, strategy: type[Controller] = Ours, caches: bool = False) -> Fleet:
     """A fleet that has lived in `world`, its keys rolled by `strategy`; the same for the same `seed`."""
     faults, troubles, hosts = WORLDS[world]
     fleet = Fleet(f"{world} {seed}", faults, troubles, hosts, caches)
