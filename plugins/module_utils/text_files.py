@@ -18,8 +18,8 @@ from .process import checked
 STATES = ("file", "initial", "directory", "absent")
 
 
-def apply(entries: Sequence[Mapping[str, Any]], purge: Sequence[str] = (), check: bool = False) -> dict[str, Any]:
-    """Bring `entries` about and remove the plain files in the directories `purge` that are not among them.
+def apply(entries: Sequence[Mapping[str, Any]], check: bool = False) -> dict[str, Any]:
+    """Bring `entries` about.
 
     An entry has `path`, `state` (one of STATES; `initial` writes only what is not there), `content`, `mode` (octal
     text), `owner` and `group` (names) and `validate` (arguments with %s for a file with the new content).  A symbolic link
@@ -27,11 +27,6 @@ def apply(entries: Sequence[Mapping[str, Any]], purge: Sequence[str] = (), check
     `changed`, `paths` (those that changed) and `diff`.
     """
     wanted = [_judged(entry, check) for entry in entries]
-    kept = {entry["path"] for entry in wanted}
-    for directory in purge:
-        if os.path.isdir(directory):
-            wanted += [{"path": path, "state": "absent"} for name in sorted(os.listdir(directory))
-                       if (path := os.path.join(directory, name)) not in kept and os.path.isfile(path)]
     if not check:
         for entry in wanted:
             _validate(entry)

@@ -59,11 +59,6 @@ options:
           - Not run in check mode, where what it needs may not be there yet.
         type: list
         elements: str
-  purge:
-    description: Directories in which every plain file that is not in O(files) is removed.
-    type: list
-    elements: str
-    default: []
 """
 
 EXAMPLES = r"""
@@ -78,7 +73,8 @@ EXAMPLES = r"""
       - path: /etc/unbound/unbound.conf
         content: "{{ lookup('ansible.builtin.template', 'unbound.conf.j2') }}"
         validate: [/usr/sbin/unbound-checkconf, "%s"]
-    purge: [/etc/example]
+      - path: /etc/example/older.conf
+        state: absent
 """
 
 RETURN = r"""
@@ -110,12 +106,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": entry},
-            "purge": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     try:
-        result = apply(module.params["files"], module.params["purge"], check=module.check_mode)
+        result = apply(module.params["files"], check=module.check_mode)
     except (DaneError, OSError) as error:
         module.fail_json(msg=sentence(error))
     module.exit_json(**result)

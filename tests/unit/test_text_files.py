@@ -62,18 +62,15 @@ def test_initial_is_written_only_once(tmp_path: Path) -> None:
     assert not text_files.apply([{**entry, "path": str(link)}])["changed"] and link.is_symlink()
 
 
-def test_directories_absence_and_purge(tmp_path: Path) -> None:
-    kept, stale, cache = tmp_path / "d" / "kept.py", tmp_path / "d" / "stale.py", tmp_path / "d" / "__pycache__"
-    entries: list[dict[str, Any]] = [{"path": str(tmp_path / "d"), "state": "directory", "mode": "0750"}, {"path": str(kept), "content": "x"}]
+def test_directories_and_absence(tmp_path: Path) -> None:
+    path = tmp_path / "d" / "file"
+    entries: list[dict[str, Any]] = [{"path": str(tmp_path / "d"), "state": "directory", "mode": "0750"}, {"path": str(path), "content": "x"}]
     text_files.apply(entries)
-    stale.write_text("old")
-    cache.mkdir()
-    assert text_files.apply(entries, [str(tmp_path / "d")], check=True)["paths"] == [str(stale)]
-    assert stale.exists()
-    text_files.apply(entries, [str(tmp_path / "d")])
-    assert (kept.exists(), stale.exists(), cache.exists()) == (True, False, True)
     assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o750
-    assert text_files.apply([{"path": str(kept), "state": "absent"}])["changed"] and not kept.exists()
+    absent = [{"path": str(path), "state": "absent"}]
+    assert text_files.apply(absent, check=True)["changed"] and path.exists()
+    assert text_files.apply(absent)["changed"] and not path.exists()
+    assert not text_files.apply(absent)["changed"]
 
 
 @pytest.mark.parametrize("entry", [{"path": "relative", "content": ""}, {"path": "/a/../b", "content": ""}, {"path": "/x"},
