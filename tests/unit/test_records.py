@@ -7,12 +7,15 @@ import copy
 import hashlib
 import json
 import multiprocessing
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import openssl_pki
 import pytest
-from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, records
+from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, records, zone
 from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneError
 from ansible_collections.selfhost.dane.plugins.module_utils.records import Observation, Order, Outcome
 from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Rules
@@ -769,3 +772,23 @@ def test_a_certificate_that_joins_another_one_is_held_until_its_keys_are_known(t
     assert opens is not None
     assert update(path, [], zones, now=opens - 1, write=False).plan.held == (("vps", "rsa"),)
     assert update(path, [], zones, now=opens, write=False).plan.held == ()
+
+
+def test_the_merged_file_of_the_talk_line_for_line(tmp_path: Path) -> None:
+    """3 0 1 of the certificate before and of the next one, as the talk's script makes them: hashed by openssl, merged, sorted, unique."""
+    old, new = (openssl_pki.chain(kind).path("leaf.pem") for kind in ("ecdsa-p256", "rsa-2048"))
+    lines = subprocess.run(["sh", "-c", 'for one in "$@"; do printf "%s 100 IN TLSA 3 0 1 %s\\n" ' + OWNER + ' "$(openssl x509 -in "$one" -outform der |'
+                            ' sha256sum | cut -c-64)"; done | sort -u', "sh", new, old, new], capture_output=True, text=True, check=True).stdout
+    before, after = (openssl_pki.chain(kind).expected("leaf", 3, 0, 1).split()[-1] for kind in ("ecdsa-p256", "rsa-2048"))
+    rules = replace(RULES, scheme="3 0 1", order=60)
+    ordered = report(bound=True, live_certificate=before, due="it is old", issued=A)
+    ordered["certificates"][0]["keys"][0]["certificate"]["fingerprint"] = after
+    update(tmp_path / "record", [report(bound=True, live_certificate=before)], rules=rules)
+    done = update(tmp_path / "record", [ordered], rules=rules)
+    template = Path(__file__).parents[2] / "roles/dnssec_zones/templates/tlsa.inc.j2"
+    texts, ttl = published(done)
+    made = zone.checked({"name": "pyon.example", "soa": {"mname": "ns.pyon.example.", "rname": "host.pyon.example.", **dict.fromkeys(
+        ("refresh", "retry", "expire", "minimum"), 1)}, "tlsa": [{"owner": OWNER, "ttl": ttl, "records": texts}]})
+    text = jinja2.Environment(trim_blocks=True, autoescape=False).from_string(template.read_text()).render(zone=made)  # of records, not of HTML
+    assert [line for line in text.splitlines(keepends=True) if line[0] != ";"] == lines.splitlines(keepends=True)
+    assert len(lines.splitlines()) == 2
