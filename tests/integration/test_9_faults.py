@@ -134,7 +134,7 @@ def test_a_key_rolls_although(fast: None, fault: Fault) -> None:
 # Modules whose work has several steps, and a command of the host that succeeds while each is in the middle of them: what it has locked, or that it is there.
 MODULES = {**{name: f"! flock -n {lock} true" for name, lock in (
     ("tls_certificates", f"{STATE}/certificates.lock"), ("tlsa_rrsets", f"{STATE}/record.json.lock"), ("signed_zones", f"{STATE}/zones/.lock"))},
-    "zone_files": "ls -d /tmp/ansible_*zone_files_payload_*"}
+    "text_files": "ls -d /tmp/ansible_*text_files_payload_*"}  # zone_files is made of it
 # By their whole command lines: python that reads a module from its standard input, and programs that modules start (dehydrated is a script of bash).
 MODULE, PROGRAM = "^/usr/bin/python3$", "^(ldns-signzone|bash /usr/bin/dehydrated) "
 UNPACKED = "/tmp/ansible_*_payload_*"  # where a module is while it runs, and stays where it is killed
