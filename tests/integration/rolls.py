@@ -142,8 +142,9 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
     for host, (_send, log) in SENDERS.items():
         seen.logs[host] = on(host, f"tail -c +{begin[host] + 1} {log}")
     assert seen.gap() < GAP, f"nobody looked for {seen.gap():.0f} s"
-    print("each kind of look, longest time without one:", ", ".join(f"{kind} {gap:.1f} s" for kind, gap in seen.gaps().items()))
-    still = [kind for kind, gap in seen.gaps().items() if gap >= 3 * GAP]  # some are made every 12 seconds, and may wait for a server that is off
+    gaps = seen.gaps()
+    print("each kind of look, longest time without one:", ", ".join(f"{kind} {gap:.1f} s" for kind, gap in gaps.items()))
+    still = [kind for kind, gap in gaps.items() if gap >= 3 * GAP]  # some are made every 12 seconds, and may wait for a server that is off
     assert not still, f"for {3 * GAP} s there was no look of the kind {still}"
 
 

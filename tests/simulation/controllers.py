@@ -46,13 +46,13 @@ class Controller:
         for owner, (published, ttl) in fleet.world.primary.rrsets.items():
             self.disk.histories[owner] = history.published(History(), published, ttl, fleet.world.primary.signed_until, EXPIRE, fleet.now)
 
-    def clock(self) -> tuple[int, clock.Clock, str]:
-        """Seconds that have passed for sure, what is remembered of the clocks, and why nothing may be decided by it."""
+    def clock(self, before: clock.Clock | None) -> tuple[int, clock.Clock, str]:
+        """Seconds that have passed for sure, what is remembered of the clocks after `before`, and why nothing may be decided by it."""
         fleet = self.fleet
         if fleet.rng.random() < fleet.troubles.drift:
             self.drift += 1
         primary, controller = (fleet.now + ahead for ahead in fleet.ahead)
-        ticked, trouble = clock.advance(self.disk.clock, clock.Reading(primary, fleet.now - fleet.booted, str(fleet.boots)), controller, RULES.caches.margin)
+        ticked, trouble = clock.advance(before, clock.Reading(primary, fleet.now - fleet.booted, str(fleet.boots)), controller, RULES.caches.margin)
         return int(ticked.time) - self.drift, ticked, trouble
 
     def lose(self) -> None:
@@ -96,7 +96,7 @@ class Controller:
 
     def published_plan(self, _reachable: Sequence[Host]) -> Generator[str, None, Plan]:
         """The plan, once what it wants is published."""
-        now, ticked, trouble = self.clock()
+        now, ticked, trouble = self.clock(self.disk.clock)
         record = replace(self.look(now), clock=ticked)
         yield "write what was seen"
         self.write(record)
@@ -168,7 +168,7 @@ class Controller:
         primary = self.fleet.world.primary
         assert primary
         owner = next(owner for owner, one in self.disk.histories.items() if one is known)
-        now = self.clock()[0]
+        now = self.clock(self.disk.clock)[0]
         known = history.published(known, *primary.rrsets[owner], self.fleet.now + VALIDITY + RUN, EXPIRE, now)
         return history.published(known, wanted, ttl, self.fleet.now + VALIDITY + RUN, EXPIRE, now, first=not primary.rrsets[owner][0])
 
@@ -294,8 +294,7 @@ class Ours(Controller):
     def published_plan(self, reachable: Sequence[Host]) -> Generator[str, None, Plan]:
         fleet, before, zones = self.fleet, self.record, self.zones()
         assert fleet.world.primary
-        self.disk = replace(self.disk, clock=records._clock_of(before))
-        now, ticked, trouble = self.clock()
+        now, ticked, trouble = self.clock(records._clock_of(before))
         bogus = fleet.now < fleet.bogus_until
         seen = {zone_of(owner): records.Observation(self.addresses(), {owner: () if bogus else tuple(self.answers(owner))},
                                                     "the zone does not validate" if bogus else "", {}, None if bogus else True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import history, records
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import spki_record
+from controllers import Ours
 from fleet import CACHES, EXPIRE, POLICY, RESIGN, RULES, VALIDITY
 from servers import Faults, World
 
@@ -86,8 +87,7 @@ class Life:
         self.waits: dict[tuple[str, str], int] = {}      # who comes or goes, since when
         self.longest = 0
         self.ttl = self.tlsa_ttl = 20
-        self.record: dict[str, Any] = {"schema": 2, "host": "vps", "generation": 0, "reports": {}, "asked": {}, "compromised": [], "clock": None,
-                                       "zones": {"pyon.example": {"servers": [], "owners": {}, "names": {}}}}
+        self.record: dict[str, Any] = {**Ours.nothing(), "zones": {"pyon.example": {"servers": [], "owners": {}, "names": {}}}}
         self.wrong: list[str] = []
         self.counts: Counter[str] = Counter()
         self.world.publish(OWNER, frozenset(), self.tlsa_ttl)
