@@ -139,11 +139,6 @@ def given(result: Result, name: str) -> list[history.Given]:
     return found
 
 
-def named(result: Result) -> list[str] | None:
-    """The addresses that `history.named` takes; None where not all could be learnt, so that none counts as removed."""
-    return [one.address for one in result.addresses] if result.complete else None
-
-
 def _usable(record: str) -> TLSA | None:
     try:
         return TLSA.parse(record, "a name server")

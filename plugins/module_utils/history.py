@@ -204,13 +204,13 @@ def is_older(history: History, answers: Iterable[Answer], validity: int) -> bool
                and answer.signed_until - validity > answered.get(answer.address, latest) for answer in answers)
 
 
-def named(history: History, addresses: Iterable[str] | None, unlistable: Iterable[str], now: int) -> History:
-    """Parent and zone name the name server `addresses` at `now`; None where not all could be learnt, so that none counts as removed.
+def named(history: History, addresses: Iterable[str], unlistable: Iterable[str], now: int, complete: bool = True) -> History:
+    """Parent and zone name the name server `addresses` at `now`; where these are not `complete`, as not all could be learnt, none counts as removed.
 
     unlistable: addresses behind which there are more machines than can be asked.  One that is removed stays so, as its machines do.
     """
     many, known = set(unlistable), {server.address: server for server in history.servers}
-    wanted = {address for address, server in known.items() if server.removed is None} if addresses is None else set(addresses)
+    wanted = {*addresses, *(address for address, server in known.items() if server.removed is None and not complete)}
     servers = [replace(known.get(address, Server(address)), removed=None, unlistable=address in many) for address in sorted(wanted)]
     servers += [replace(server, removed=now if server.removed is None else server.removed, unlistable=server.unlistable or address in many)
                 for address, server in sorted(known.items()) if address not in wanted]

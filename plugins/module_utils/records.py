@@ -45,15 +45,16 @@ class Order:
 class Observation:
     """What the name servers of one zone said: the addresses that parent and zone name now, and the answers that validate.
 
-    addresses: None where not all could be learnt.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
+    complete: whether these are all; where not all could be learnt none counts as removed.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
     given: what they gave as the addresses of names.  secure: whether the parent has a DS; None where nobody could tell.
     """
 
-    addresses: Sequence[str] | None
+    addresses: Sequence[str]
     answers: Mapping[str, Sequence[history.Answer]] = field(default_factory=dict)
     trouble: str = ""
     given: Mapping[str, Sequence[history.Given]] = field(default_factory=dict)
     secure: bool | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -516,7 +517,8 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
     # what the operator says of servers counts also where nobody was asked
-    told = {owner: history.named(one, seen.addresses if seen else None, zone.get("anycast", ()), now) for owner, one in past.items()}
+    told = {owner: history.named(one, seen.addresses if seen else (), zone.get("anycast", ()), now, bool(seen and seen.complete))
+            for owner, one in past.items()}
     if seen:
         told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now) for owner, one in told.items()}
     servers = next((one.servers for one in told.values()), servers)

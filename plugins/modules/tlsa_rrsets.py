@@ -306,9 +306,9 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
         seen = gate.look(zone["name"], [(owner, ()) for owner in sorted(owners)], unlistable=zone.get("anycast", ()), timeout=given["timeout"],
                          names=names)
         trouble = "; ".join(seen.held_by[:1]) if seen.state in ("bogus", "unknown") else ""
-        found[zone["name"]] = records.Observation(gate.named(seen), {owner: gate.history_answers(seen, owner) for owner in owners}, trouble,
-                                                  {name: gate.given(seen, name) for name in names},
-                                                  {"secure": True, "insecure": False}.get(seen.state))
+        found[zone["name"]] = records.Observation([one.address for one in seen.addresses], {owner: gate.history_answers(seen, owner) for owner in owners},
+                                                  trouble, {name: gate.given(seen, name) for name in names},
+                                                  {"secure": True, "insecure": False}.get(seen.state), seen.complete)
         wrong += seen.held_by
     return found, wrong
 

@@ -183,7 +183,7 @@ def test_history_takes_it(net: Net) -> None:
     assert (rrset.records, rrset.ttl, rrset.expire) == (frozenset(TLSA.parse(one, "") for one in (OLD, NEW)), 3600, EXPIRE)
     assert rrset.signed_until == of(result, VPS).signed_until and set(rrset.seen) == {VPS, HOME}
     assert gate.history_answers(result, NONE) == [history.Answer(one.address, frozenset(), 0, 0, EXPIRE) for one in result.addresses]
-    assert sorted(gate.named(result) or []) == [VPS, HOME]
+    assert result.complete and sorted(one.address for one in result.addresses) == [VPS, HOME]
 
 
 def test_record_that_no_peer_can_use(net: Net) -> None:
@@ -597,7 +597,7 @@ def test_parent_and_zone_name_different_servers(net: Net) -> None:
     net.servers = {VPS: other.answer, HOME: zone.answer, FURTHER: made(net.signer, 5, [OLD]).answer}
     result = net.look()
     assert result.complete
-    assert sorted(gate.named(result) or []) == [VPS, HOME, FURTHER]
+    assert result.complete and sorted(one.address for one in result.addresses) == [VPS, HOME, FURTHER]
     assert of(result, FURTHER).verdict == "differs"
 
 
@@ -612,7 +612,7 @@ def test_names_without_end(net: Net) -> None:
         zone.put(ZONE, "NS", f"n{number}.pyon.example.", f"n{number + 1}.pyon.example.")
         net.servers[address] = zone.answer
     result = net.look()
-    assert sorted(gate.named(result) or [one.address for one in result.addresses]) == chain[:gate.MOST_ROUNDS]
+    assert sorted(one.address for one in result.addresses) == chain[:gate.MOST_ROUNDS]
     assert not result.complete
     assert result.held_by == (f"n{gate.MOST_ROUNDS}.pyon.example.: this name server became known too late to be asked; ask again",)
 
@@ -632,7 +632,7 @@ def test_glue_that_the_zone_has_not(net: Net) -> None:
 def test_parent_that_does_not_say(net: Net) -> None:
     net.parent_names = []
     result = net.look()
-    assert not result.complete and not result.passed and gate.named(result) is None
+    assert not result.complete and not result.passed
     assert "the parent's name servers do not say" in result.held_by[0]
 
 
@@ -640,7 +640,7 @@ def test_name_whose_addresses_cannot_be_had(net: Net) -> None:
     net.rcodes["home.pyon.example.", "AAAA"] = 2
     result = net.look()
     assert of(result, HOME).verdict == "matches"
-    assert not result.passed and gate.named(result) is None
+    assert not result.complete and not result.passed
     assert result.held_by[0].startswith("home.pyon.example.: the addresses of this name server cannot be looked up")
 
 
@@ -710,7 +710,7 @@ def test_the_time_limit_is_kept(net: Net, everybody: bool) -> None:
         assert time.monotonic() - begun < 2
     assert not result.passed and result.held_by
     if everybody:
-        assert gate.named(result) is None
+        assert not result.complete
     else:
         assert of(result, HOME).error.startswith("had not answered everything when the time limit of 1 seconds was over")
 

@@ -209,6 +209,15 @@ def test_an_address_that_was_added_may_have_fetched_it_from_another() -> None:
     assert opens(history).time == END + HOLD and opens(history).waits_for == ("198.51.100.3 may still serve the RRset 3 1 1 aaaaaaaa..",)
 
 
+def test_an_address_that_was_learnt_counts_although_others_could_not_be() -> None:
+    history = named(both(publish(start(ONE, TWO), 10), 20), ["198.51.100.3", TWO], (), 30, complete=False)
+    assert history.servers == (Server(ONE, 20), Server(TWO, 20), Server("198.51.100.3"))
+    history = see(both(history, 120), 120, **{"198.51.100.3": OLD})
+    assert opens(history) == Opening(END + HOLD, ("198.51.100.3 may still serve the RRset 3 1 1 aaaaaaaa..",))
+    back = named(named(history, [TWO], (), 130), [ONE], (), 140, complete=False)
+    assert [(server.address, server.removed) for server in back.servers] == [(ONE, None), (TWO, None), ("198.51.100.3", 130)]
+
+
 def test_an_address_that_was_removed_is_asked_for_the_ttl_of_the_ns_rrset() -> None:
     history = both(publish(start(ONE, TWO), 10), 20)
     history = named(see(history, 30, **{TWO: OLD}), [ONE], (), 40)
@@ -231,9 +240,9 @@ def test_of_many_machines_behind_one_address_the_signature_is_the_end() -> None:
 
 
 def test_who_is_many_machines_is_known_without_asking_and_stays_so_when_it_is_removed() -> None:
-    history = named(named(start(ONE, TWO), [ONE], (), 40), None, [ONE], 50)
+    history = named(named(start(ONE, TWO), [ONE], (), 40), (), [ONE], 50, complete=False)
     assert history.servers == (Server(ONE, 0, unlistable=True), Server(TWO, 0, removed=40))
-    history = named(named(history, None, [TWO], 60), None, (), 70)
+    history = named(named(history, (), [TWO], 60, complete=False), (), (), 70, complete=False)
     assert history.servers == (Server(ONE, 0), Server(TWO, 0, removed=40, unlistable=True))
     assert named(history, [ONE, TWO], (), 80).servers == (Server(ONE, 0), Server(TWO, 0))
 
