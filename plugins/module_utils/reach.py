@@ -104,9 +104,12 @@ def _records(chains: Iterable[Chain]) -> Records:
 
 
 def unused(name: Name, compromised: Iterable[str]) -> frozenset[TLSA]:
-    """The records that may go, but for those of keys that a host of the model has: of hosts that no client can reach, and of compromised keys."""
+    """The records that may go, but for those of keys that a host of the model has: of hosts that no client can reach, and of compromised keys.
+
+    Of such a key also where nobody is known to have it any more, as its file is lost: the thief has it.
+    """
     bad = set(compromised)
-    return _records(chain for chains in name.others.values() for chain in chains if not name.left or chain.spki in bad)
+    return _records((*map(Chain, bad), *(chain for chains in name.others.values() for chain in chains if not name.left or chain.spki in bad)))
 
 
 def leaving(name: Name) -> Records:

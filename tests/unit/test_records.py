@@ -262,6 +262,14 @@ def test_a_compromised_next_key_leaves_the_rrset_and_is_remembered(tmp_path: Pat
     assert published(after)[0] == [f"3 1 1 {A}", f"3 1 1 {C}"]
 
 
+def test_a_compromised_key_that_no_host_has_any_more_leaves_the_rrset(tmp_path: Path) -> None:
+    """As after its file was lost, and was found by others: nobody is left to say that it is theirs."""
+    path, now = tmp_path / "record.json", [report(keys=(A, C))]
+    update(path, [report()])
+    assert published(update(path, now, now=9))[0] == [f"3 1 1 {key}" for key in (A, B, C)]
+    assert published(update(path, now, now=10, order=Order(compromised=frozenset({B}))))[0] == [f"3 1 1 {A}", f"3 1 1 {C}"]
+
+
 def test_of_a_zone_that_is_not_on_record_any_rrset_may_be_in_a_cache(tmp_path: Path) -> None:
     """The record was lost: no key changes before what nobody knows can be in no cache any more."""
     path = tmp_path / "record.json"
