@@ -217,8 +217,11 @@ def named(history: History, addresses: Iterable[str], unlistable: Iterable[str],
     return replace(history, servers=tuple(servers))
 
 
-def observed(history: History, answers: Iterable[Answer], policy: Policy, now: int) -> History:
-    """Addresses answered at `now`.  Of one that was silent, lame or bogus there is no answer: that is no news of it."""
+def observed(history: History, answers: Iterable[Answer], policy: Policy, now: int, certain: bool = True) -> History:
+    """Addresses answered at `now`.  Of one that was silent, lame or bogus there is no answer: that is no news of it.
+
+    certain: it is `now`.  Where the clocks do not agree it may be later, so that no server is believed to serve an RRset no more.
+    """
     said = {answer.address: answer for answer in answers}
     rrsets = list(history.rrsets)
     for answer in said.values():
@@ -226,10 +229,10 @@ def observed(history: History, answers: Iterable[Answer], policy: Policy, now: i
         if answer.records and not known:       # what a server comes back with, after it was forgotten here
             rrsets.append(RRset(answer.records, answer.ttl, answer.signed_until, answer.expire, replaced=now))
     return History(tuple(replace(server, answered=now) if server.address in said else server for server in history.servers),
-                   tuple(_after(rrset, said, policy, now) for rrset in rrsets))
+                   tuple(_after(rrset, said, policy, now, certain) for rrset in rrsets))
 
 
-def _after(rrset: RRset, said: Mapping[str, Answer], policy: Policy, now: int) -> RRset:
+def _after(rrset: RRset, said: Mapping[str, Answer], policy: Policy, now: int, certain: bool) -> RRset:
     """`rrset` after the answers `said`, by address."""
     seen = dict(rrset.seen)
     signed_until, expire = rrset.signed_until, rrset.expire
@@ -238,8 +241,8 @@ def _after(rrset: RRset, said: Mapping[str, Answer], policy: Policy, now: int) -
         if (answer.records, answer.ttl) == (rrset.records, rrset.ttl):
             signed_until, expire = max(signed_until, answer.signed_until), max(expire, answer.expire)
             seen[address] = Seen(served=now)   # where it seemed gone it fell back, and all starts over
-        elif rrset.replaced is None:
-            pass                               # the address is behind, and will have it yet
+        elif rrset.replaced is None or not certain:
+            pass                               # the address is behind, and will have it yet; or it may be later than `now`
         elif before.missing is None:
             seen[address] = replace(before, missing=now)
         elif before.gone is None and now - before.missing >= policy.fall_back:

@@ -45,14 +45,15 @@ class Note:
     not_before: int | None = None
 
 
-def observed(name: Name, servers: Sequence[Server], given: Iterable[Given], policy: Policy, now: int) -> Name:
-    """Name servers gave addresses of the name at `now`.  Of one that was silent, lame or bogus there is nothing: that is no news of it."""
+def observed(name: Name, servers: Sequence[Server], given: Iterable[Given], policy: Policy, now: int, certain: bool = True) -> Name:
+    """Name servers gave addresses of the name at `now`, if that is `certain` (history.observed).  Of one that was silent, lame or bogus
+    there is nothing: that is no news of it."""
     told = tuple(given)
     left = {}
     for address, rrset in name.left.items():
         answers = [Answer(one.server, rrset.records if address in one.addresses else frozenset(), rrset.ttl, one.signed_until, one.expire)
                    for one in told]
-        left[address] = history.observed(History(tuple(servers), (rrset,)), answers, policy, now).rrsets[0]
+        left[address] = history.observed(History(tuple(servers), (rrset,)), answers, policy, now, certain).rrsets[0]
     return replace(name, left=left)
 
 

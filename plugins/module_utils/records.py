@@ -371,7 +371,8 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     asked_for: list[Owner] = []
     for zone in zones:
         seen = observations.get(zone["name"])
-        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now)
+        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now,
+                                                            not trouble)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
         asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
@@ -381,7 +382,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     chains = _all_chains(record["reports"], remembered)
     for zone in zones:
         found, said_of = _names(record, zone, servers[zone["name"]], observations.get(zone["name"]), chains, asked_for, order.forget, backends,
-                                rules.caches, validity, now)
+                                rules.caches, validity, now, not trouble)
         names.update(found)
         notes += said_of
     behind = {owner.name: names.get(_name(owner.name), reach.Name()) for owner in asked_for}
@@ -451,7 +452,7 @@ def _all_chains(*reports: Json) -> dict[str, tuple[Chain, ...]]:
 
 def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Observation | None, chains: Mapping[str, tuple[Chain, ...]],
            owners: Sequence[Owner], forget: Iterable[str], backends: Sequence[Backend], policy: Policy, validity: int,
-           now: int) -> tuple[dict[str, reach.Name], list[reach.Note]]:
+           now: int, certain: bool) -> tuple[dict[str, reach.Name], list[reach.Note]]:
     """The names of `zone` with the hosts that are behind them from now on, and what is to be said of the others."""
     known: Json = record["zones"].get(zone["name"], {}).get("names", {})
     found: dict[str, reach.Name] = {}
@@ -462,7 +463,7 @@ def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Ob
         wanted = {one["host"]: tuple(one["addresses"]) for one in entry["hosts"]}
         before = _name_of(known[name]) if name in known else None
         if before:
-            before = reach.pruned(reach.observed(before, servers, seen.given.get(name, ()) if seen else (), policy, now), servers, policy, now)
+            before = reach.pruned(reach.observed(before, servers, seen.given.get(name, ()) if seen else (), policy, now, certain), servers, policy, now)
         mine = [owner for owner in owners if _name(owner.name) == name]
         opens = {host: history.Opening(None, (f"the records of {forgotten[name]} are removed in this run",)) if name in forgotten else
                  reach.opens(host, backends, mine, policy) for host in wanted}
@@ -493,7 +494,7 @@ def _live(remembered: Json, host: str, name: str) -> str:
 
 
 def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, served: Served, validity: int,
-          now: int) -> tuple[dict[str, History], tuple[history.Server, ...]]:
+          now: int, certain: bool) -> tuple[dict[str, History], tuple[history.Server, ...]]:
     """The history of each owner of `zone` up to now, with what the name servers said, and all servers that were known.
 
     Where the record was lost, or an older one is in its place, what the primary has signed is what it publishes: a host that is not
@@ -520,7 +521,7 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     told = {owner: history.named(one, seen.addresses if seen else (), zone.get("anycast", ()), now, bool(seen and seen.complete))
             for owner, one in past.items()}
     if seen:
-        told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now) for owner, one in told.items()}
+        told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now, certain) for owner, one in told.items()}
     servers = next((one.servers for one in told.values()), servers)
     return {owner: history.pruned(one, policy, now) if seen else one for owner, one in told.items()}, servers
 
@@ -575,9 +576,10 @@ def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], rememb
     one = Backend(host, name, owners, True, _keys_of(known, issued, compromised, outdated), known["live"], known["since"],
                   bool(report["timers"]["renew"]), presented, bool(live and live["proven"]), known.get("fingerprint", ""),
                   bound=bool(told["bound"]), known=chains)
-    # how much of its life is left by the clock of the host, whatever that of the history says
-    return one if not live else replace(one, deployed=int(live["deployed"]), lifetime=int(live["not_after"]) - int(live["not_before"]),
-                                        expires=now + int(live["not_after"]) - int(report["time"]), due=bool(told["due"]))
+    # how long ago, and how much of its life is left, by the clock of the host, whatever that of the history says
+    ahead = int(report["time"]) - now
+    return one if not live else replace(one, since=int(live["since"]) - ahead, deployed=int(live["deployed"]) - ahead, due=bool(told["due"]),
+                                        lifetime=int(live["not_after"]) - int(live["not_before"]), expires=int(live["not_after"]) - ahead)
 
 
 def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json], observations: Mapping[str, Observation], order: Order,
@@ -590,6 +592,8 @@ def update(path: str, host: str, zones: Sequence[Json], reports: Sequence[Json],
     def merged() -> Outcome:
         before = read(path, host)
         ticked, trouble = clock.advance(_clock_of(before), reading, controller, rules.caches.margin)
+        if trouble and before["clock"] is None:  # it would be off for good: all later times count from its first
+            raise DaneError(f"{trouble}; {path} is not begun before they agree")
         after, made, notes = merge(before, zones, reports, observations, order, rules, validity, int(ticked.time), trouble, served())
         if after != before:
             after = {**after, "generation": before["generation"] + 1, "clock": asdict(ticked)}

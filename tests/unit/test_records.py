@@ -29,13 +29,14 @@ RULES = Rules(history.Policy(lead=300, session=10, floor=5, margin=1, fall_back=
                              skew=0), 1000)
 VALIDITY = 5000
 NOTHING = Order()
+REPORTED = 5  # the time of a report that says none of its own
 NS = ("198.51.100.1", "198.51.100.2")
 
 
 def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, presents: str = "", issued: str = "", since: int = 3,
            proven: bool = True, live_certificate: str = C, due: str = "", bound: bool = False, deployed: int = 0,
            algorithms: tuple[str, ...] = ("ecdsa-p256",) * 3) -> dict[str, Any]:
-    return {"schema": 1, "host": host, "time": 5, "timers": {"renew": True}, "certificates": [{
+    return {"schema": 1, "host": host, "time": REPORTED, "timers": {"renew": True}, "certificates": [{
         "name": "g", "algorithm": "ecdsa-p256", "bound": bound, "due": due,
         "keys": [{"spki": key, "created": 10 + n, "algorithm": algorithms[n],
                   "certificate": {"fingerprint": D, "not_after": 99} if key == issued else None} for n, key in enumerate(keys)],
@@ -48,7 +49,8 @@ def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, pre
 def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, order: Order = NOTHING, now: int = 7, write: bool = True,
            answered: tuple[str, ...] | None = None, rules: Rules = RULES, certificates: tuple[str, ...] = (),
            signed: dict[str, records.Served] | None = None) -> Outcome:
-    """Merge; all name servers answer with the keys `answered` and the `certificates` at `now`, or are not asked."""
+    """Merge; the hosts report at `now`, or when they say, and all name servers answer with the keys `answered` and the `certificates` then, or are not asked."""
+    reports = [{**one, "time": now} if one["time"] == REPORTED else one for one in reports]
     served = frozenset((*map(spki_record, answered or ()), *map(certificate_record, certificates)))
     seen = {} if answered is None else {"pyon.example": Observation(NS, answers={OWNER: [
         history.Answer(address, served, 100, now + VALIDITY, 1000) for address in NS]})}
@@ -492,6 +494,42 @@ def test_a_clock_that_is_set_forward_lets_nothing_go_early(tmp_path: Path) -> No
     ahead = records.update(str(path), "vps", ZONES, [report()], {}, NOTHING, RULES, VALIDITY, clock.Reading(10**6, 8, "a"), 8, True)
     assert step(ahead).kind == "wait" and "clock_margin" in step(ahead).held_by[0]
     assert published(ahead) and not ahead.changed()
+
+
+def test_no_record_is_begun_while_the_clocks_do_not_agree(tmp_path: Path) -> None:
+    """All times would count from its first, and be off for good."""
+    path = tmp_path / "record.json"
+    for write in (True, False):
+        with pytest.raises(DaneError, match="the clocks of this host and of the controller are 1000 seconds apart, .* is not begun before they agree"):
+            records.update(str(path), "vps", ZONES, [report()], {}, NOTHING, RULES, VALIDITY, clock.Reading(7, 7, "a"), 1007, write)
+    assert not path.exists()
+
+
+def test_what_is_seen_while_no_time_passes_does_not_count_as_gone(tmp_path: Path) -> None:
+    """After a start with clocks that do not agree time stands still, and what has passed is added when they agree again."""
+    path, rolled = tmp_path / "record.json", report(keys=(A, B, C), live=B, since=1005)
+
+    def seen(now: int, ahead: int, keys: tuple[str, ...], boot: str) -> set[int | None]:
+        looks = {"pyon.example": Observation(NS, answers={OWNER: [history.Answer(one, frozenset(map(spki_record, keys)), 100, now + VALIDITY, 1000)
+                                                                  for one in NS]})}
+        done = records.update(str(path), "vps", ZONES, [{**rolled, "time": now}], looks, NOTHING, RULES, VALIDITY,
+                              clock.Reading(now + ahead, now, boot), now, True)
+        rrsets = done.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
+        return {one["missing"] for rrset in rrsets if rrset["records"] == [f"3 1 1 {A}", f"3 1 1 {B}"] for one in rrset["seen"].values()}
+
+    update(path, [report()], now=5)
+    update(path, [report()], now=50000, answered=(A, B))
+    assert seen(50010, 0, (A, B), "a") == {None}                                # A, B and C are published
+    assert seen(51000, 7200, (A, B, C), "b") == {None} and seen(52000, 7200, (A, B, C), "b") == {None}
+    assert seen(53000, 0, (A, B, C), "b") == {53000}
+
+
+def test_how_long_a_key_has_been_live_is_told_by_the_clock_of_its_host(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    for now in (7, 50000):                                                      # the host is behind by as much
+        update(path, [{**report(since=-40000), "time": now - 49000}], now=now, answered=(A, B))
+    aged = [step(update(path, [{**report(since=since), "time": 1000}], now=50001, answered=(A, B), write=False)).kind for since in (1, 0)]
+    assert aged == ["rest", "order"]
 
 
 def test_the_published_keys_of_each_host_are_its_own(tmp_path: Path) -> None:
