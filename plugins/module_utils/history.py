@@ -178,10 +178,10 @@ def published(history: History, records: Records, ttl: int, signed_until: int, e
     return replace(history, rrsets=(*kept, *new))
 
 
-def signed(history: History, records: Records, ttl: int, until: int) -> History:
-    """What was replaced and is still what the primary has signed may be signed again, for as long as until then."""
+def signed(history: History, records: Records, ttl: int, until: int, again: int) -> History:
+    """What the primary has signed last, with signatures that end at `until`.  Where it was replaced it may be signed once more, until `again`."""
     return replace(history, rrsets=tuple(
-        replace(one, signed_until=max(one.signed_until, until)) if one.replaced is not None and (one.records, one.ttl) == (records, ttl) else one
+        replace(one, signed_until=max(one.signed_until, until, again if one.replaced is not None else 0)) if (one.records, one.ttl) == (records, ttl) else one
         for one in history.rrsets))
 
 

@@ -27,7 +27,7 @@ from .tlsa import TLSA
 
 SCHEMA = 2
 Json = dict[str, Any]
-Served = Mapping[str, tuple[history.Records, int]]  # by owner, the records and the TTL in the signed zone
+Served = Mapping[str, tuple[history.Records, int, int]]  # by owner, the records and the TTL in the signed zone, and when its signatures end
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -45,7 +45,8 @@ class Order:
 class Observation:
     """What the name servers of one zone said: the addresses that parent and zone name now, and the answers that validate.
 
-    complete: whether these are all; where not all could be learnt none counts as removed.  trouble: why nothing of the zone may change, in a sentence; "" where it may.
+    complete: whether these are all; where not all could be learnt none counts as removed.
+    trouble: why nothing of the zone may change, in a sentence; "" where it may.
     given: what they gave as the addresses of names.  secure: whether the parent has a DS; None where nobody could tell.
     """
 
@@ -323,10 +324,11 @@ def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dic
     found: dict[str, Served] = {}
     for zone in zones:
         path = signing.signed_path(signing.Places(signed=directory), zone["name"])
-        mine: dict[str, tuple[history.Records, int]] = {}
+        mine: dict[str, tuple[history.Records, int, int]] = {}
         try:
             known = signing.read_signed(path, zone["name"])
             text = read_file(path, f"the signed zone {zone['name']}").decode("ascii", "replace") if known and known.intact else ""
+            until = known.signed + known.validity if known else 0
         except DaneError:  # of one zone: the others go on, and signed_zones says it
             text = ""
         for fields in (line.split(";")[0].split() for line in text.split("\n")):
@@ -335,7 +337,7 @@ def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dic
                     record = TLSA.parse(" ".join(fields[4:]), path)
                 except DaneError:
                     continue  # the operator's own
-                mine[fields[0].lower()] = (mine.get(fields[0].lower(), (frozenset(), 0))[0] | {record}, int(fields[1]))
+                mine[fields[0].lower()] = (mine.get(fields[0].lower(), (frozenset(), 0, 0))[0] | {record}, int(fields[1]), until)
         found[zone["name"]] = mine
     return found
 
@@ -507,11 +509,12 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     # what is signed, and then served, is written down before; other TLSA records are the operator's own
     ours = {*past, *(wanted["owner"] for wanted in zone["tlsa_owners"])}
     served = {owner: one for owner, one in served.items() if owner in ours}
-    unknown = any(one not in {(rrset.records, rrset.ttl) for rrset in past.get(owner, History()).rrsets} for owner, one in served.items())
+    unknown = any(one[:2] not in {(rrset.records, rrset.ttl) for rrset in past.get(owner, History()).rrsets} for owner, one in served.items())
     if entry is None or unknown or seen and any(history.is_older(one, seen.answers.get(owner, ()), validity) for owner, one in past.items()):
-        # a zone of which nothing is on record may have had any RRset
-        past = {owner: history.lost(past.get(owner, History(servers)), policy, now) for owner in sorted(ours)}
-        for owner, (records, ttl) in served.items():
+        # a zone of which nothing is on record may have had any RRset, signed for as long as the last one, whatever is wanted now
+        worst = replace(policy, lost_signature=max([policy.lost_signature, *(until - now for _records, _ttl, until in served.values())]))
+        past = {owner: history.lost(past.get(owner, History(servers)), worst, now) for owner in sorted(ours)}
+        for owner, (records, ttl, _until) in served.items():
             past[owner] = history.published(past[owner], records, ttl, _signed_until(validity, now), int(zone["soa"]["expire"]), now)
     # where a run ended before it had signed what it had planned, the timer goes on to sign what is there
     past = {owner: history.signed(one, *served[owner], _signed_until(validity, now)) if owner in served else one for owner, one in past.items()}

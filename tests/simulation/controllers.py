@@ -299,7 +299,7 @@ class Ours(Controller):
         seen = {zone_of(owner): records.Observation(self.addresses(), {owner: () if bogus else tuple(self.answers(owner))},
                                                     "the zone does not validate" if bogus else "", {}, None if bogus else True)
                 for owner in fleet.ttls}
-        signed = {zone_of(owner): {owner: one} for owner, one in fleet.world.primary.rrsets.items() if one[0]}
+        signed = {zone_of(owner): {owner: (*one, 0)} for owner, one in fleet.world.primary.rrsets.items() if one[0]}
         order = records.Order(roll=frozenset(host.where() for host in fleet.hosts if host.asked), compromised=frozenset(fleet.compromised),
                               revoke_now=fleet.now < fleet.revoke_until)
         after, plan, _notes = records.merge(before, zones, self.reports(reachable), seen, order, self.wanted(), VALIDITY, now, trouble, signed)

@@ -161,9 +161,10 @@ def test_what_was_replaced_and_is_signed_all_the_same_lasts_longer_and_nothing_e
         return [one.signed_until for one in history.rrsets]
 
     history = publish(start(ONE), 5)
-    assert until(signed(history, OLD, TTL, SIGNED + 9)) == [SIGNED + 9, SIGNED]
-    assert until(signed(history, NEW, TTL, SIGNED + 9)) == [SIGNED, SIGNED], "what is published"
-    assert until(signed(history, OLD, TTL + 1, SIGNED + 9)) == until(signed(history, OLD, TTL, SIGNED - 9)) == [SIGNED, SIGNED]
+    assert until(signed(history, OLD, TTL, 0, SIGNED + 9)) == [SIGNED + 9, SIGNED]
+    assert until(signed(history, NEW, TTL, 0, SIGNED + 9)) == [SIGNED, SIGNED], "what is published"
+    assert until(signed(history, NEW, TTL, SIGNED + 9, 0)) == [SIGNED, SIGNED + 9], "for longer than what is signed now would be"
+    assert until(signed(history, OLD, TTL + 1, SIGNED + 9, SIGNED + 9)) == until(signed(history, OLD, TTL, 0, SIGNED - 9)) == [SIGNED, SIGNED]
 
 
 def test_a_first_rrset_stays_one_until_another_follows() -> None:

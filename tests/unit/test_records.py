@@ -49,7 +49,7 @@ def report(host: str = "vps", keys: tuple[str, ...] = (A, B), live: str = A, pre
 def update(path: Path, reports: list[dict[str, Any]], zones: Any = None, order: Order = NOTHING, now: int = 7, write: bool = True,
            answered: tuple[str, ...] | None = None, rules: Rules = RULES, certificates: tuple[str, ...] = (),
            signed: dict[str, records.Served] | None = None) -> Outcome:
-    """Merge; the hosts report at `now`, or when they say, and all name servers answer with the keys `answered` and the `certificates` then, or are not asked."""
+    """Merge; the hosts report at `now`, or when they say, and all name servers answer with the keys `answered` and the `certificates`, or are not asked."""
     reports = [{**one, "time": now} if one["time"] == REPORTED else one for one in reports]
     served = frozenset((*map(spki_record, answered or ()), *map(certificate_record, certificates)))
     seen = {} if answered is None else {"pyon.example": Observation(NS, answers={OWNER: [
@@ -299,8 +299,8 @@ SHARED = copy.deepcopy(ZONES)  # of two hosts
 SHARED[0]["tlsa_owners"][0]["backends"].append({"host": "mx2", "certificate": "g", "service": "smtp", "port": 25})  # type: ignore[index]
 
 
-def served(*keys: str, ttl: int = 100, owner: str = OWNER) -> dict[str, records.Served]:
-    return {"pyon.example": {owner: (frozenset(map(spki_record, keys)), ttl)}}
+def served(*keys: str, ttl: int = 100, owner: str = OWNER, until: int = 3) -> dict[str, records.Served]:
+    return {"pyon.example": {owner: (frozenset(map(spki_record, keys)), ttl, until)}}
 
 
 def test_a_host_that_is_off_loses_nothing_where_the_record_is_lost(tmp_path: Path) -> None:
@@ -338,6 +338,18 @@ def test_what_is_signed_and_known_or_not_ours_is_no_sign_of_an_older_record(tmp_
             for one in update(path, [rolled], now=60, signed=signed).after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]
             if one["records"] == [f"3 1 1 {'0' * 64}"] and one["replaced"] > 50]
     assert not lost
+
+
+def test_signatures_of_before_count_where_they_are_made_for_less_time_now(tmp_path: Path) -> None:
+    """As after signature_validity was lowered: a server that is silent may have the zone as it was signed before."""
+    path, longer = tmp_path / "record.json", 9 * VALIDITY
+
+    def ends(found: Outcome) -> dict[str, int]:
+        return {one["records"][0][6:7]: one["signed_until"] for one in found.after["zones"]["pyon.example"]["owners"][OWNER]["rrsets"]}
+
+    lost = ends(update(path, [], now=50, signed=served(A, B, until=longer)))
+    assert lost == {"0": longer, "a": longer}, "nor is it known for how long what is lost was signed"
+    assert ends(update(path, [], now=60, signed=served(A, B, until=longer + 9))) == {"0": longer, "a": longer + 9}
 
 
 def test_what_a_run_left_signed_is_signed_again_by_the_timer(tmp_path: Path) -> None:
