@@ -13,13 +13,14 @@ from ..module_utils.progress import PHASES, SHOWN
 
 
 def rollover_lines(steps: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Lines of text: for each certificate of each host its phase, the reason, what holds it back, not before when, and when its certificate ends."""
+    """Lines of text: for each certificate of each host its phase, the reason, what holds it back, when it goes on, and when its certificate ends."""
     try:
         lines = []
         for step in steps:
             when = ""
             if step["not_before"] is not None:
-                when = time.strftime(f", {'until' if step['step'] == 'rest' else 'not before'} %Y-%m-%d %H:%M:%S UTC", time.gmtime(step["not_before"]))
+                word = "until" if step["step"] == "rest" else "goes on at the latest"
+                when = time.strftime(f", {word} %Y-%m-%d %H:%M:%S UTC", time.gmtime(step["not_before"]))
             if step["deadline"] is not None:
                 when += time.strftime(", its certificate ends %Y-%m-%d %H:%M:%S UTC", time.gmtime(step["deadline"]))
             lines.append(f"{step['host']}, {step['certificate']}: {PHASES[step['step']]}: {step['reason']}{when}")

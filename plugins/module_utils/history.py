@@ -131,7 +131,10 @@ class History:
 
 @dataclass(frozen=True)
 class Opening:
-    """From when on something is safe, None where no time is known yet; and what it waits for, in sentences."""
+    """From when on something is safe at the latest, as far as is known now, None where no time is known yet; and what it waits for, in sentences.
+
+    The time comes nearer as name servers answer, down to what caches need.
+    """
 
     time: int | None
     waits_for: tuple[str, ...] = ()

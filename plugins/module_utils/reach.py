@@ -38,7 +38,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Note:
-    """A host that is not yet, or no more, behind a name: a sentence, what it waits for, and not before when, if that is known."""
+    """A host that is not yet, or no more, behind a name: a sentence, what it waits for, and until when at the latest, if that is known."""
 
     text: str
     held_by: tuple[str, ...] = ()

@@ -227,11 +227,12 @@ class RRset:
 
 @dataclass(frozen=True)
 class Step:
-    """What one certificate of one host may do now, the reason in a sentence, what holds it back, and not before when.
+    """What one certificate of one host may do now, the reason in a sentence, what holds it back, and until when.
 
     kind: "make key" (after the key `spki`), "publish", "withdraw", "order", "deploy" or "delete key", of the key `spki` (and the
-    certificate `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  deadline: the end of the live
-    certificate, where it is due and its renewal is the plan's; None where nothing ends.  What in `held_by` begins with ALARM is for the operator to end.
+    certificate `fingerprint`); "wait" where something else has to happen first, and "rest" where nothing has to.  not_before: until when it rests; of
+    what waits, when it goes on at the latest, as far as is known now.  deadline: the end of the live certificate, where it is due and its renewal
+    is the plan's; None where nothing ends.  What in `held_by` begins with ALARM is for the operator to end.
     """
 
     kind: str

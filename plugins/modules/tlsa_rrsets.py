@@ -163,7 +163,10 @@ steps:
       elements: str
       sample: []
     not_before:
-      description: The unix time before which it is not the time of the next step, where that is known.
+      description:
+        - With V(wait) the unix time at which it goes on at the latest, as far as is known now; it comes nearer as name servers answer.
+        - With V(rest) the unix time until which nothing has to happen.
+        - Nothing where no time is known.
       type: int
       sample: 1795000000
     deadline:
@@ -239,7 +242,7 @@ hosts:
   sample:
     - >-
       g.pyon.example: mx2.pyon.example is not among its addresses yet: caches may hold TLSA records that its keys do not match,
-      not before 2026-12-01 10:00:00 UTC; 198.51.100.11 may still serve the RRset 3 1 1 8755cdaa.., 3 1 1 d54f7bb1..
+      until 2026-12-01 10:00:00 UTC at the latest; 198.51.100.11 may still serve the RRset 3 1 1 8755cdaa.., 3 1 1 d54f7bb1..
 exposures:
   description: What a compromised key that is live means, of each certificate and host that has one; to choose O(revoke_now) by.
   returned: success
@@ -314,8 +317,8 @@ def observations(given: dict[str, Any]) -> tuple[dict[str, records.Observation],
 
 
 def noted(note: reach.Note, ahead: int) -> str:
-    """`note` with what it waits for, and the time by the host's clock."""
-    when = "" if note.not_before is None else time.strftime(", not before %Y-%m-%d %H:%M:%S UTC", time.gmtime(note.not_before + ahead))
+    """`note` with what it waits for, and until when at the latest by the host's clock."""
+    when = "" if note.not_before is None else time.strftime(", until %Y-%m-%d %H:%M:%S UTC at the latest", time.gmtime(note.not_before + ahead))
     return "; ".join([note.text + when, *note.held_by])
 
 

@@ -125,6 +125,7 @@ def test_lines_say_phase_reason_obstacles_and_time() -> None:
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
     assert rollover_lines([step("wait", deadline=1795000000)]) == ["vps, g: waits: so, its certificate ends 2026-11-18 11:06:40 UTC"]
     assert lines[0] == "vps, g: in order: so, until 2026-11-18 11:06:40 UTC"
+    assert rollover_lines([step("wait", not_before=1795000000)]) == ["vps, g: waits: so, goes on at the latest 2026-11-18 11:06:40 UTC"]
     assert lines[1:3] == ["vps, g: waits: so", "  held back: 198.51.100.0 may still serve it"] and lines[-1] == "  and 3 more"
 
 

@@ -59,7 +59,7 @@ def test_addresses_come_after_the_keys_and_keys_go_after_the_addresses(run: Any)
     assert added["hosts"] == ["g.pyon.example: mx2 is not among its addresses yet: caches may hold TLSA records that its keys do not match; "
                               f"the primary publishes the RRset 3 1 1 {A[:8]}.., 3 1 1 {B[:8]}.."]
     waiting, _asked = run(begin + 20, ("vps", "mx2"), (A, B, C, D), four)
-    assert ", not before " in waiting["hosts"][0] and f"{HOME} may still serve" in waiting["hosts"][0]
+    assert ", until " in waiting["hosts"][0] and " UTC at the latest; " in waiting["hosts"][0] and f"{HOME} may still serve" in waiting["hosts"][0]
     run(begin + 170, ("vps", "mx2"), (A, B, C, D), four)
     entered, _asked = run(begin + 1000, ("vps", "mx2"), (A, B, C, D), four)
     assert given(entered) == [four, other, six] and entered["hosts"] == []
