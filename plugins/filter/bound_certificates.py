@@ -20,6 +20,8 @@ def bound_certificates(primaries: Sequence[Mapping[str, Any]], host: str) -> dic
         said: dict[str, list[bool | None]] = {}
         for primary in primaries:
             mine = certificates_behind(primary, host)
+            if not mine:
+                continue  # it has no say, whatever it says
             known = {one["certificate"]: one["bound"] for one in primary.get("tlsa_recorded", {}).get("bound", ()) if one["host"] == host}
             for certificate in mine:
                 said.setdefault(certificate, []).append(known.get(certificate))

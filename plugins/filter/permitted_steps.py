@@ -21,17 +21,16 @@ def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int 
     now: unix seconds on the controller; a plan that is older than OLD is an error.
     retry: what failed a short time ago is to be tried now.
     """
-    known = list(primaries)
-    if now is not None:
-        for primary in known:
-            made = (primary.get("tlsa_planned") or {}).get("time")
-            if made is not None and now - made >= OLD:
-                raise AnsibleFilterError(f"the plan is {now - made} seconds old, as if this controller had slept; others may have planned anew, so no step of"
-                                         f" {host} is taken: run it again")
     try:
         plans: dict[str, list[tuple[str, str, str]]] = {}
-        for primary in known:
+        for primary in primaries:
             mine = certificates_behind(primary, host)
+            if not mine:
+                continue  # it has no say, whatever it says
+            made = (primary.get("tlsa_planned") or {}).get("time")
+            if now is not None and made is not None and now - made >= OLD:
+                raise AnsibleFilterError(f"the plan is {now - made} seconds old, as if this controller had slept; others may have planned anew, so no step of"
+                                         f" {host} is taken: run it again")
             planned = {step["certificate"]: (step["step"], step["spki"], step["fingerprint"])
                        for step in primary.get("tlsa_planned", {}).get("steps", ()) if step["host"] == host}
             for certificate in mine:

@@ -18,6 +18,8 @@ def permitted_to_join(primaries: Sequence[Mapping[str, Any]], host: str) -> list
         held: set[str] = set()
         for primary in primaries:
             mine = certificates_behind(primary, host)
+            if not mine:
+                continue  # it has no say, whatever it says
             permitted |= mine
             said = primary.get("tlsa_recorded", {}).get("held")
             held |= mine if said is None else {one["certificate"] for one in said if one["host"] == host}

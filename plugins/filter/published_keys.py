@@ -17,7 +17,7 @@ def published_keys(primaries: Sequence[Mapping[str, Any]], host: str) -> dict[st
     try:
         for primary in primaries:
             said = primary.get("tlsa_recorded", {}).get("published")
-            for certificate in certificates_behind(primary, host):
+            for certificate in certificates_behind(primary, host):  # of others it has no say
                 before = found.get(certificate, [])
                 found[certificate] = None if said is None or before is None else sorted(
                     {*before, *(key for one in said if (one["host"], one["certificate"]) == (host, certificate) for key in one["keys"])})

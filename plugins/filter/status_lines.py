@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils import progress
+from ..plugin_utils.primaries import judged, said
 
 
 def status_lines(primaries: Iterable[Mapping[str, Any]], reports: Iterable[Mapping[str, Any]], now: int) -> list[str]:
@@ -17,11 +18,15 @@ def status_lines(primaries: Iterable[Mapping[str, Any]], reports: Iterable[Mappi
         lines, planned = [], []
         for primary in primaries:
             plan = primary.get("tlsa_planned") or {}
+            mine = {zone["name"]: zone for zone in judged(primary)["primary_zones"]}
             if "steps" in plan:
-                planned.append(plan)
+                # of other zones it has no say
+                owners = {owner["owner"] for zone in mine.values() for owner in zone["tlsa_owners"]}
+                zones = [{"tlsa_owners": mine[zone["name"]]["tlsa_owners"], "tlsa": [one for one in zone["tlsa"] if one["owner"] in owners]}
+                         for zone in plan["zones"] if zone["name"] in mine]
+                planned.append({**plan, "zones": zones, "steps": said(primary, "tlsa_planned", "steps")})
             else:
-                zones = ", ".join(zone["name"] for zone in primary["ansible_facts"]["dane"]["primary_zones"])
-                lines.append(f"{primary['inventory_hostname']}, the primary of {zones}, was not reached, or failed: nothing is known of these zones")
+                lines.append(f"{judged(primary)['host']}, the primary of {', '.join(mine)}, was not reached, or failed: nothing is known of these zones")
         return [*progress.status(planned, reports, int(now)), *lines]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AnsibleFilterError(f"status_lines takes the variables of primaries, with tlsa_planned, and the reports of"

@@ -353,7 +353,10 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     longer has keeps its records until it is to be forgotten.
     """
     with _report_of("a host"):
-        said = {str(report["host"]): report for report in reports}
+        said: dict[str, Json] = {}
+        for report in reports:
+            if said.setdefault(str(report["host"]), report) is not report:
+                raise DaneError(f"{printable(str(report['host']), 80)} has two reports, and one of them may be another host's; give one of each host")
     held = frozenset(text for zone in record["zones"].values() for entry in zone["owners"].values() for rrset in entry["rrsets"]
                      for text in rrset["records"])
     remembered = {**record["reports"]}

@@ -1,13 +1,35 @@
 # SPDX-FileCopyrightText: 2026 The selfhost.dane authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What filters read in the variables of primaries."""
+"""What filters read in the variables of primaries.
+
+A host that somebody else has can return what it likes as ansible_facts, the fact dane too.  So who is the primary of what is read in what the playbook
+registered of model_facts: no fact takes the place of that.
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+Json = Mapping[str, Any]
 
-def certificates_behind(primary: Mapping[str, Any], host: str) -> set[str]:
-    """The certificates of `host` that answer for a TLSA owner in the zones of `primary`.  KeyError or TypeError where these are no such variables."""
-    return {entry["certificate"] for zone in primary["ansible_facts"]["dane"]["primary_zones"] for owner in zone["tlsa_owners"]
-            for entry in owner["backends"] if entry["host"] == host}
+
+def judged(variables: Json) -> Json:
+    """The slice of a host as the controller made it.  KeyError or TypeError where these are no such variables; so it is with all that follows."""
+    found: Json = variables["model_judged"]["ansible_facts"]["dane"]
+    return found
+
+
+def places_behind(primary: Json) -> set[tuple[str, str]]:
+    """The (host, certificate) that answer for a TLSA owner in the zones of `primary`."""
+    return {(entry["host"], entry["certificate"]) for zone in judged(primary)["primary_zones"] for owner in zone["tlsa_owners"] for entry in owner["backends"]}
+
+
+def certificates_behind(primary: Json, host: str) -> set[str]:
+    """The certificates of `host` among them."""
+    return {certificate for where, certificate in places_behind(primary) if where == host}
+
+
+def said(primary: Json, variable: str, key: str) -> list[Json]:
+    """What the module whose result is `variable` returned on `primary` as `key`, of what answers in its zones: of others it has no say."""
+    places = places_behind(primary)
+    return [one for one in (primary.get(variable) or {}).get(key) or () if (one["host"], one["certificate"]) in places]

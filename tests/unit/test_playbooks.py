@@ -100,11 +100,11 @@ class World:
         self.say("tls_certificates", VPS, looks=list(reports) or [report()], steps=list(steps))
         self.say("tls_certificates", MX2, looks=[report(host=MX2, certificate=OTHER)], steps=[])
 
-    def play(self, name: str, *arguments: str) -> tuple[int, str]:
-        """The exit status and output of a playbook of the collection, its lines joined."""
+    def play(self, name: str, *arguments: str, **more: str) -> tuple[int, str]:
+        """The exit status and output of a playbook of the collection, its lines joined; `more` of the environment."""
         (self.directory / "inventory.yml").write_text(yaml.safe_dump(self.inventory), encoding="utf-8")
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "examples/ansible.cfg"), "ANSIBLE_HOME": str(self.directory / "home"),
-                       "ANSIBLE_COLLECTIONS_PATH": str(self.directory), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "False"}
+                       "ANSIBLE_COLLECTIONS_PATH": str(self.directory), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "False", **more}
         done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.directory / "inventory.yml"), f"selfhost.dane.{name}",
                                *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, cwd=self.directory, env=environment,
                               check=False)
@@ -169,6 +169,54 @@ def test_a_host_speaks_for_itself_alone(world: World) -> None:
     world.play("renew")
     told = {one["host"]: one["certificates"][0]["live"]["spki"] for one in world.plans()[0]["arguments"]["reports"]}
     assert told == {VPS: A, MX2: C}
+
+
+def test_a_host_does_not_speak_for_another_by_the_facts_that_it_returns(world: World) -> None:
+    """Also where Ansible makes variables of them: then a host can say that it has the name of another one."""
+    forged = report(host=VPS, certificate=CERTIFICATE, live=C, keys=(C, B))
+    world.look()
+    world.say("tls_certificates", MX2, looks=[{**forged, "ansible_facts": {"inventory_hostname": VPS, "tls_certificates_report": forged["report"]}}], steps=[])
+    world.play("renew", ANSIBLE_INJECT_FACT_VARS="true")
+    told = [[(one["host"], one["certificates"][0]["live"]["spki"]) for one in call["arguments"]["reports"]] for call in world.plans()]
+    assert told and all(sorted(one) == [(MX2, C), (VPS, A)] for one in told)
+
+
+def test_a_primary_has_no_say_in_the_zones_of_others_whatever_slice_it_returns(world: World) -> None:
+    forged = {"primary_zones": [{"name": "pyon.example", "tlsa_owners": [{"owner": f"_25._tcp.{CERTIFICATE}.",
+                                                                         "backends": [{"host": VPS, "certificate": CERTIFICATE}]}]}]}
+    world.inventory["all"]["vars"]["dane_zones"]["elsewhere.example"] = {"primary": MX2}
+    world.look([step("order")], steps=(report(),))
+    world.say("tlsa_rrsets", MX2, looks=[{}], recorded={
+        "changed": False, "zones": [], "time": int(time.time()), "bound": [{"host": VPS, "certificate": CERTIFICATE, "bound": True}],
+        "published": [{"host": VPS, "certificate": CERTIFICATE, "keys": [C]}], "ansible_facts": {"dane": forged}})
+    world.play("renew")
+    told = world.calls("tls_certificates")[0]["arguments"]
+    assert (told["bound"], told["published"]) == ({}, {CERTIFICATE: []})
+    assert world.taken() == ["order"]
+
+
+def test_a_host_gives_keys_under_its_own_name_alone(world: World) -> None:
+    """Those for zone transfers, and those by which ssh knows it."""
+    plays = {play["name"]: play for play in yaml.safe_load((ROOT / "playbooks/site.yml").read_text(encoding="utf-8")) if "name" in play}
+    tsig = plays["Name servers"]["tasks"][0]["vars"]["nsd_tsig_keys"]
+    known = plays["The host that works unattended"]["tasks"][1]["vars"]["unattended_known_hosts"]
+    said = {"name": "Say it", "ansible.builtin.set_fact": {
+        "nsd_tsig_made": [{"name": VPS, "secret": "of {{ inventory_hostname }}"}],
+        "unattended_reached": {"name": "192.0.2.1", "port": 22, "keys": ["of {{ inventory_hostname }}"]},
+        "ansible_facts": {"dane": {"secondary_zones": [{"primary": {"host": VPS}}, {"primary": {"host": MX2}}]}}}}
+    group = {"name": "Name them", "ansible.builtin.group_by": {"key": "dane_unattended_reached"}}
+    path = world.directory / "found.json"
+    write = {"name": "Write it", "ansible.builtin.copy": {"dest": str(path), "content": "{{ {'tsig': tsig, 'known': known} | to_json }}"}, "run_once": True,
+             "vars": {"tsig": tsig, "known": known}}
+    (world.directory / "ansible_collections/selfhost/dane/playbooks/keys.yml").write_text(yaml.safe_dump(
+        [{"name": "Keys", "hosts": "all", "gather_facts": False, "tasks": [said, group, write]}]), encoding="utf-8")
+    world.inventory["all"]["hosts"][VPS] |= {"ansible_host": "192.0.2.1", "ansible_port": 2222}
+    status, output = world.play("keys")
+    assert status == 0, output
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["tsig"] == [{"name": VPS, "secret": f"of {VPS}"}, {"name": MX2, "secret": f"of {MX2}"}]
+    assert sorted(found["known"], key=lambda one: -one["port"]) == [{"name": "192.0.2.1", "port": 2222, "keys": [f"of {VPS}"]},
+                                                                    {"name": MX2, "port": 22, "keys": [f"of {MX2}"]}]
 
 
 def failed(again: int = 3600) -> dict[str, Any]:

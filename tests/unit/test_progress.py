@@ -168,11 +168,11 @@ def test_of_two_primaries_the_one_that_holds_it_counts() -> None:
     assert progress.combined([step("wait", 9), step("wait")])["vps", "g"]["not_before"] is None
 
 
-def planned(*steps: dict[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+def planned(*steps: dict[str, Any], seen: tuple[str, ...] = (), name: str = "vps") -> dict[str, Any]:
     zone = {"name": "pyon.example", "tlsa_owners": [{"owner": "_25._tcp.g.", "backends": [{"host": "vps", "certificate": "g"}]},
                                                     {"owner": "_443._tcp.g.", "backends": [{"host": "vps", "certificate": "g"}]}],
             "tlsa": [{"owner": "_25._tcp.g.", "ttl": 60, "records": [f"3 1 1 {A}"]}]}
-    return {"inventory_hostname": "vps", "ansible_facts": {"dane": {"primary_zones": [zone]}},
+    return {"model_judged": {"ansible_facts": {"dane": {"host": name, "primary_zones": [zone]}}},
             "tlsa_planned": {"zones": [zone], "steps": list(steps), "seen": list(seen)}}
 
 
@@ -215,7 +215,7 @@ def test_the_status_says_so_where_records_are_those_of_certificates() -> None:
 
 
 def test_the_status_of_what_is_not_known() -> None:
-    lines = status_lines([planned(step("rest")), {**planned(), "inventory_hostname": "ns2", "tlsa_planned": {"unreachable": True}}], [], NOW)
+    lines = status_lines([planned(step("rest")), {**planned(name="ns2"), "tlsa_planned": {"unreachable": True}}], [], NOW)
     assert "  keys     not known: the host was not reached, or failed" in lines and "  next     nothing" in lines
     assert lines[-2:] == ["Name servers: all addresses serve what the primary publishes, or are awaited above",
                           "ns2, the primary of pyon.example, was not reached, or failed: nothing is known of these zones"]

@@ -461,6 +461,13 @@ def test_a_record_with_one_part_of_another_shape_is_named(tmp_path: Path, damage
         update(path, [])
 
 
+def test_a_host_has_one_report(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    with pytest.raises(DaneError, match="^vps has two reports, and one of them may be another host's; give one of each host$"):
+        update(path, [report(), report(keys=(C, D), live=C)])
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("spoil", [
     lambda one: one["certificates"][0].pop("keys"), lambda one: one["certificates"][0]["keys"].append(5), lambda one: one.update(timers=[]),
     lambda one: one["certificates"][0]["live"].update(since="x"), lambda one: one["certificates"][0]["live"].update(not_after=float("inf")),

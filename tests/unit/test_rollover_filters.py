@@ -12,6 +12,8 @@ from ansible_collections.selfhost.dane.plugins.filter.permitted_steps import per
 from ansible_collections.selfhost.dane.plugins.filter.permitted_to_join import permitted_to_join
 from ansible_collections.selfhost.dane.plugins.filter.published_keys import published_keys
 from ansible_collections.selfhost.dane.plugins.filter.rollover_lines import rollover_lines
+from ansible_collections.selfhost.dane.plugins.filter.said_by_hosts import said_by_hosts
+from ansible_collections.selfhost.dane.plugins.filter.said_by_primaries import said_by_primaries
 
 A, B = "a" * 64, "b" * 64
 
@@ -26,7 +28,7 @@ def step(kind: str = "deploy", spki: str = A, host: str = "vps", certificate: st
 
 
 def primary(*steps: dict[str, Any], zones: tuple[dict[str, Any], ...] = (zone(),), reached: bool = True) -> dict[str, Any]:
-    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}}, **({"tlsa_planned": {"steps": list(steps)}} if reached else {})}
+    return {"model_judged": {"ansible_facts": {"dane": {"primary_zones": list(zones)}}}, **({"tlsa_planned": {"steps": list(steps)}} if reached else {})}
 
 
 TAKEN = [{"certificate": "g", "step": "deploy", "spki": A, "fingerprint": B}]
@@ -39,7 +41,7 @@ TAKEN = [{"certificate": "g", "step": "deploy", "spki": A, "fingerprint": B}]
     ([primary(step()), primary(step(spki=B))], []),
     ([primary(step()), primary(step("wait"))], []),
     ([primary(step()), primary(reached=False)], []),                                 # not reached: it may hold it back
-    ([primary(step()), {"ansible_facts": {"dane": {"primary_zones": [zone()]}}, "tlsa_planned": {"failed": True}}], []),
+    ([primary(step()), {**primary(reached=False), "tlsa_planned": {"failed": True}}], []),
     ([primary(step("rest"))], []),
     ([primary(step("publish"))], []),
     ([primary()], []),
@@ -51,7 +53,7 @@ def test_a_step_is_taken_where_all_primaries_plan_it(primaries: list[dict[str, A
 
 
 def told(*bound: bool, zones: tuple[dict[str, Any], ...] = (zone(),), host: str = "vps") -> dict[str, Any]:
-    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+    return {"model_judged": {"ansible_facts": {"dane": {"primary_zones": list(zones)}}},
             "tlsa_recorded": {"bound": [{"host": host, "certificate": "g", "bound": one} for one in bound]}}
 
 
@@ -82,7 +84,7 @@ def test_a_plan_of_another_time_is_not_acted_on() -> None:
 
 
 def recorded(*held: str, host: str = "vps", zones: tuple[dict[str, Any], ...] = (zone(), zone("rsa")), reached: bool = True) -> dict[str, Any]:
-    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+    return {"model_judged": {"ansible_facts": {"dane": {"primary_zones": list(zones)}}},
             **({"tlsa_recorded": {"held": [{"host": host, "certificate": name} for name in held]}} if reached else {})}
 
 
@@ -100,7 +102,7 @@ def test_a_certificate_joins_where_no_primary_holds_it_back(primaries: list[dict
 
 
 def knows(*keys: str, host: str = "vps", certificate: str = "g", zones: tuple[dict[str, Any], ...] = (zone(),)) -> dict[str, Any]:
-    return {"ansible_facts": {"dane": {"primary_zones": list(zones)}},
+    return {"model_judged": {"ansible_facts": {"dane": {"primary_zones": list(zones)}}},
             "tlsa_recorded": {"published": [{"host": host, "certificate": certificate, "keys": list(keys)}] if keys else []}}
 
 
@@ -120,6 +122,29 @@ def test_keys_are_known_to_be_published_where_all_primaries_say_so(primaries: li
     assert published_keys(primaries, "vps") == wanted
 
 
+def test_a_primary_has_no_say_of_what_is_not_behind_its_zones() -> None:
+    """Nor does it hold up others by a plan that is none."""
+    forged = {"ansible_facts": {"dane": {"primary_zones": [zone()]}}}
+    mad = {**primary(step("wait"), zones=(zone("other"),)), **forged, "tlsa_recorded": {"bound": [{}], "held": [{}], "published": [{}]}}
+    mad["tlsa_planned"]["time"] = -5
+    mine = {**primary(step()), **told(False), **forged}
+    assert permitted_steps([mine, mad], "mx9", 10**10) == [] and permitted_steps([primary(step()), {**mad, **primary(step("wait"), zones=())}], "vps") == TAKEN
+    alien = {**mad, **primary(step("wait", spki=B), step("wait", certificate="other"), zones=(zone("other"),))}
+    assert said_by_primaries([primary(step()), alien], "tlsa_planned", "steps") == [step(), step("wait", certificate="other")]
+    assert said_by_primaries([primary(reached=False), {**primary(), "tlsa_planned": {"unreachable": True}}], "tlsa_planned", "steps") == []
+    stranger = {**mad, **primary(zones=())}
+    assert bound_certificates([{**mine, **told(False)}, stranger], "vps") == {"g": False}
+    assert permitted_to_join([recorded(zones=(zone(),)), stranger], "vps") == ["g"]
+    assert published_keys([knows(A), stranger], "vps") == {"g": [A]}
+
+
+def test_what_a_host_says_is_of_that_host() -> None:
+    hostvars = {"vps": {"report": {"host": "vps", "time": 5}}, "mx2": {"report": {"host": "vps", "time": 6}}, "off": {}, "new": {"report": {}},
+                "mad": {"report": "vps"}, "ns": {"report": [{"host": "vps", "time": 7}, {"host": "vps", "time": 8}]}, "ns2": {"report": []}}
+    assert said_by_hosts(hostvars, hostvars, "report") == [{"host": "vps", "time": 5}, {"host": "mx2", "time": 6}, {"host": "ns", "time": 7}]
+    assert said_by_hosts(["mx2"], hostvars, "report", "name") == [{"name": "mx2", "host": "vps", "time": 6}]
+
+
 def test_lines_say_phase_reason_obstacles_and_time() -> None:
     held = [f"198.51.100.{number} may still serve it" for number in range(9)]
     lines = rollover_lines([step("rest", not_before=1795000000), step("wait", held_by=held)])
@@ -130,7 +155,8 @@ def test_lines_say_phase_reason_obstacles_and_time() -> None:
 
 
 @pytest.mark.parametrize("broken", [lambda: permitted_steps([{}], "vps"), lambda: bound_certificates([{}], "vps"), lambda: permitted_to_join([{}], "vps"),
-                                    lambda: published_keys([{}], "vps"), lambda: rollover_lines([{}])])
+                                    lambda: published_keys([{}], "vps"), lambda: rollover_lines([{}]), lambda: said_by_primaries([{}], "a", "b"),
+                                    lambda: said_by_hosts(["vps"], {}, "a")])
 def test_what_is_not_in_its_shape_is_named(broken: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes the"):
         broken()
