@@ -5,11 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils.errors import DaneError
 from ..module_utils.model import judge_model, plain, show, slice_of
+
+# inventory_hostname is where ssh connects to, where the inventory has no ansible_host
+INJECTED = ("the facts that a host returns become variables, so a host that somebody else has can take the name of another one, and what is meant for it is"
+            " done there; write inject_facts_as_vars = false under [defaults] in ansible.cfg")
 
 
 def read_variables(hostvars: Any, templar: Any) -> dict[str, dict[str, Any]]:
@@ -49,6 +55,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
+        if constants.config.get_config_value("INJECT_FACTS_AS_VARS"):
+            Display().warning(INJECTED)
         try:
             model = judge_model(read_variables(variables["hostvars"], self._templar))
         except DaneError as error:

@@ -32,15 +32,15 @@ class Play:
         self.trap.chmod(0o755)
 
     def run(self, *arguments: str, inventory: Path = INVENTORY, hosts: str = "all", task: str = "selfhost.dane.model_facts",
-            options: dict[str, Any] | None = None) -> tuple[int, str]:
-        """The exit status and output of a play with one task, and another that writes the facts beside it."""
+            options: dict[str, Any] | None = None, **more: str) -> tuple[int, str]:
+        """The exit status and output of a play with one task, and another that writes the facts beside it; `more` of the environment."""
         save = {"ansible.builtin.copy": {"content": "{{ ansible_facts['dane'] | to_json }}", "dest": f"{self.directory}/{{{{ inventory_hostname }}}}.json"},
                 "delegate_to": "localhost", "check_mode": False, "when": "'dane' in ansible_facts",
                 "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
         play = self.directory / "play.yml"
         play.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": [{task: options or {}}, save]}]), encoding="ascii")
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "examples/ansible.cfg"), "ANSIBLE_HOME": str(self.directory / "ansible"),
-                       "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"), "ANSIBLE_SSH_EXECUTABLE": str(self.trap), "ANSIBLE_NOCOLOR": "1"}
+                       "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"), "ANSIBLE_SSH_EXECUTABLE": str(self.trap), "ANSIBLE_NOCOLOR": "1", **more}
         done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(play), *arguments],
                               capture_output=True, text=True, timeout=120, cwd=self.directory, env=environment, check=False)
         return done.returncode, done.stdout + done.stderr
@@ -170,3 +170,9 @@ def test_a_value_may_refer_to_its_host_and_to_others(play: Play) -> None:
     status, output = play.run(inventory=write(play, content))
     assert status == 0, output
     assert play.facts("home.pyon.example") == slice_of(judged(3600), "home.pyon.example")
+
+
+def test_it_warns_where_hosts_can_take_the_names_of_others(play: Play) -> None:
+    """The example's ansible.cfg keeps them from it."""
+    said = [" ".join(play.run(**more)[1].split()) for more in ({}, {"ANSIBLE_INJECT_FACT_VARS": "true"})]
+    assert ["write inject_facts_as_vars = false under [defaults] in ansible.cfg" in one for one in said] == [False, True]

@@ -229,6 +229,10 @@ def tasks(name: str) -> list[dict[str, Any]]:
     return found
 
 
+def test_no_host_takes_the_name_of_another_one() -> None:
+    assert "Environment=ANSIBLE_INJECT_FACT_VARS=false" in rendered("run.service.j2")
+
+
 def test_what_changes_hosts_waits_for_each_older_run_to_its_end() -> None:
     """Whatever is copied now: an earlier site.yml may have copied it, and have been stopped while it waited."""
     for name, where in (("project.yml", -1), ("tidy.yml", 0)):
