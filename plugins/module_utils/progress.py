@@ -13,6 +13,7 @@ from email.utils import formatdate
 from typing import Any
 
 from .errors import printable
+from .rollover import ASKED, COMPROMISED
 
 PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "withdraw": "withdraws its TLSA records", "make_key": "makes its next key",
           "order": "orders its next certificate",
@@ -176,9 +177,13 @@ def _again(attempts: Json, now: int) -> str:
 # --- failures ---
 
 def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int) -> list[str]:
-    """What was to be done on `host` in this run and was not, because it failed now or an hour ago: a sentence for each."""
+    """What was to be done on `host` in this run and was not, because it failed now or an hour ago, or one of its primaries was not told: a sentence for each.
+
+    Where there are several primaries each of `steps` has the name of its own as `primary`.
+    """
+    steps = list(steps)
     planned = combined(steps)
-    lines: list[str] = []
+    lines = _untold(steps, host)
     for (where, certificate), told in _certificates(reports).items():
         if where != host:
             continue
@@ -190,6 +195,30 @@ def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int
         rolling = _attempts(step, told) if step and step["step"] in ("order", "deploy") else None
         if rolling and rolling["error"]:
             lines.append(f"{certificate} does not go over to another key: {_failed(rolling)}; {_again(rolling, now)}, or with -e dane_wait=true")
+    return lines
+
+
+def _untold(steps: Iterable[Json], host: str) -> list[str]:
+    """Where a primary follows a wish of the operator that another one, which would have to plan the same, was not told.
+
+    For other reasons two may differ for a while, as their clocks and caches do.  But both have the same reports: one that was told plans something or waits
+    until another key is live, and only a key that must not be used makes one see no next key.
+    """
+    found: dict[str, list[Json]] = {}
+    for step in steps:
+        if step["host"] == host:
+            found.setdefault(str(step["certificate"]), []).append(step)
+    lines: list[str] = []
+    for certificate, mine in sorted(found.items()):
+        resting = [step for step in mine if step["step"] == "rest"]
+        burnt = [step for step in mine if step["step"] == "make_key" or str(step["reason"]).startswith(COMPROMISED)]
+        asked = [step for step in mine if str(step["reason"]).startswith(ASKED)]
+        for told, what, cure in ((burnt, "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
+                                 (asked, "another one is asked for", f"dane_roll={certificate}")):
+            if told and resting:
+                names = [", ".join(str(step["primary"]) for step in some) for some in (told, resting)]
+                lines.append(f"{certificate} of {host} does not go over to another key: {names[0]} knows that {what}, and {names[1]}, in whose zones it has"
+                             f" names too, was not told; give -e {cure} again while all primaries can be reached")
     return lines
 
 

@@ -38,6 +38,9 @@ from .history import LOST, PUBLISHING, History, Opening, Parameters, Policy, Rec
 from .tlsa import certificate_record, spki_record
 
 SCHEMES: dict[str, Parameters] = {"3 1 1": (3, 1, 1), "3 0 1": (3, 0, 1)}
+# for what only the operator can know: a certificate rests with no primary that was told
+COMPROMISED = "its current key is compromised"
+ASKED = "the operator asks for another key"
 
 
 @dataclass(frozen=True)
@@ -518,7 +521,7 @@ def _step(backend: Backend, owners: Sequence[Owner], reached: Sequence[Owner], e
         return Step("make key", "there is no next key", backend.keys[-1].spki)
     due, following = _due(backend, owners, rules), later[0]
     if current.compromised:
-        return roll.to(following, "its current key is compromised", scheduled=False)
+        return roll.to(following, COMPROMISED, scheduled=False)
     gone = _to_delete(backend, current, everything, strangers, rules, now)
     if gone:
         return gone
@@ -526,7 +529,7 @@ def _step(backend: Backend, owners: Sequence[Owner], reached: Sequence[Owner], e
     if due and not rules.certificates() or ordered:  # what is on its way first: another key would have to wait anew
         return roll.to(current, "its certificate is due")
     if asked:
-        return roll.to(following, "the operator asks for another key")
+        return roll.to(following, ASKED)
     if current.outdated:
         return roll.to(following, "its key is of an algorithm that is not wanted any more")
     aged = rules.key_lifetime is not None and now >= backend.since + rules.key_lifetime and any(owner.published() for owner in owners)

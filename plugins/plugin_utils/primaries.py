@@ -30,6 +30,9 @@ def certificates_behind(primary: Json, host: str) -> set[str]:
 
 
 def said(primary: Json, variable: str, key: str) -> list[Json]:
-    """What the module whose result is `variable` returned on `primary` as `key`, of what answers in its zones: of others it has no say."""
+    """What the module whose result is `variable` returned on `primary` as `key`, of what answers in its zones: of others it has no say.
+
+    Each with the name of the primary as `primary`.
+    """
     places = places_behind(primary)
-    return [one for one in (primary.get(variable) or {}).get(key) or () if (one["host"], one["certificate"]) in places]
+    return [{**one, "primary": judged(primary)["host"]} for one in (primary.get(variable) or {}).get(key) or () if (one["host"], one["certificate"]) in places]

@@ -243,6 +243,18 @@ def test_what_the_operator_has_to_see_to_is_a_failure_beside_what_failed(world: 
     assert world.play("renew")[0] == 0
 
 
+def test_a_primary_that_was_not_told_of_a_compromised_key_is_named(world: World) -> None:
+    world.inventory["all"]["vars"]["dane_zones"]["elsewhere.example"] = {"primary": MX2}
+    world.inventory["all"]["vars"]["dane_certificates"][CERTIFICATE]["names"] = [CERTIFICATE, "g.elsewhere.example"]
+    world.look([{**step("deploy"), "reason": "its current key is compromised; no cache holds records"}])
+    world.say("tlsa_rrsets", MX2, recorded={"changed": False, "zones": [], "time": int(time.time())}, looks=[
+        {"changed": False, "zones": [], "steps": [step("rest")], "seen": [], "plans": [], "hosts": [], "alarms": [], "time": int(time.time())}])
+    status, said = world.play("renew")
+    assert status == 2 and f"{VPS} knows that others may have a key of it, and {MX2}, in whose zones it has names too, was not told" in said, said
+    assert not world.taken()
+    assert recap(said, VPS)["failed"] == 1 and recap(said, MX2)["failed"] == 0
+
+
 def test_what_failed_is_said_although_it_is_not_tried_again_yet(world: World) -> None:
     world.look([step("order")], reports=(failed(),), steps=(failed(),))
     assert world.play("renew")[0] == 2

@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.selfhost.dane.plugins.filter.rollover_failures import rollover_failures
 from ansible_collections.selfhost.dane.plugins.filter.rollover_outlook import rollover_outlook
 from ansible_collections.selfhost.dane.plugins.filter.status_lines import status_lines
-from ansible_collections.selfhost.dane.plugins.module_utils import progress
+from ansible_collections.selfhost.dane.plugins.module_utils import progress, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.progress import LEAST, MOST, MOST_FAILURES, PATIENCE, SOON, Outlook
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -128,6 +128,32 @@ def test_what_failed_is_said_as_long_as_it_is_wanted(steps: list[dict[str, Any]]
     seen = rollover_failures(steps, [told], "vps", NOW)
     assert len(seen) == len(said) and all(line.startswith(begin) for line, begin in zip(seen, said, strict=True)), seen
     assert rollover_failures(steps, [told], "mx2", NOW) == []
+
+
+TOLD = {"primary": "ns1", "reason": f"{rollover.COMPROMISED}; no cache holds records that the next one does not match"}
+RESTS = step("rest", primary="ns2")
+
+
+@pytest.mark.parametrize(("steps", "said"), [
+    ([step("deploy", **TOLD), RESTS], "others may have a key of it"),
+    ([step("wait", **TOLD), RESTS], "others may have a key of it"),
+    ([step("make_key", primary="ns1"), RESTS], "others may have a key of it"),
+    ([step("order", primary="ns1", reason=f"{rollover.ASKED}; no cache"), RESTS], "another one is asked for"),
+    ([step("deploy", **TOLD)], ""),                                                          # one primary
+    ([step("deploy", **TOLD), step("wait", primary="ns2", reason=rollover.COMPROMISED)], ""),  # it knows, and time mends it
+    ([step("deploy", **TOLD), step("publish", primary="ns2")], ""),
+    ([step("deploy", **TOLD), {**RESTS, "certificate": "h"}], ""),
+    ([step("deploy", **TOLD), {**RESTS, "host": "mx2"}], ""),
+    ([step("deploy", primary="ns1", reason="its key has been live for its lifetime"), RESTS], ""),  # a second later by its clock
+    ([step("delete_key", primary="ns1"), RESTS], ""),                                        # caches of the other zone may hold it
+])
+def test_a_primary_that_was_not_told_is_a_failure(steps: list[dict[str, Any]], said: str) -> None:
+    for some in (steps, steps[::-1]):
+        seen = rollover_failures(iter(some), [report()], "vps", NOW)
+        assert len(seen) == (1 if said else 0)
+        assert not said or seen[0].startswith(f"g of vps does not go over to another key: ns1 knows that {said}, and ns2, in whose zones it has names too, was"
+                                              f" not told; give -e dane_{'roll=g' if 'asked' in said else 'compromised=<SHA-256 of the key>'} again while")
+    assert rollover_failures(steps, [], "mx2", NOW) == []
 
 
 def test_records_that_are_withdrawn_are_a_failure() -> None:

@@ -394,6 +394,18 @@ def test_an_endpoint_that_presents_something_else_is_mended_first(spki: str, wha
                             held_by=(f"v6 presents {what}, not what is live",))
 
 
+@pytest.mark.parametrize("one", [owner(A, B), owner(A, B, gone=4000), owner(A, B, before=(A,), changed=4900), owner(A), owner(), owner(C),
+                                 owner(A, B, trouble="mute"), owner(A, B, C)])
+@pytest.mark.parametrize("now", [1001, 5000, 10**7])
+def test_with_a_primary_that_was_told_nothing_rests(one: Owner, now: int) -> None:
+    """Or a run would say of it that it was not."""
+    for keys in ((A, B), (A, B, C), (A,)):
+        burnt = backend(key(A, compromised=True), *keys[1:])
+        assert planned(one, burnt, now=now)[1].kind != "rest" and planned(one, backend(*keys), now=now, asked=True)[1].kind != "rest"
+        for presented in ((), (seen(""),), (seen(C),)):
+            assert planned(one, replace(burnt, presented=presented), now=now)[1].kind != "rest"
+
+
 # --- emergencies ---
 
 def test_a_compromised_key_is_left_at_once_if_the_next_is_eligible() -> None:

@@ -28,7 +28,8 @@ def step(kind: str = "deploy", spki: str = A, host: str = "vps", certificate: st
 
 
 def primary(*steps: dict[str, Any], zones: tuple[dict[str, Any], ...] = (zone(),), reached: bool = True) -> dict[str, Any]:
-    return {"model_judged": {"ansible_facts": {"dane": {"primary_zones": list(zones)}}}, **({"tlsa_planned": {"steps": list(steps)}} if reached else {})}
+    return {"model_judged": {"ansible_facts": {"dane": {"host": "ns", "primary_zones": list(zones)}}},
+            **({"tlsa_planned": {"steps": list(steps)}} if reached else {})}
 
 
 TAKEN = [{"certificate": "g", "step": "deploy", "spki": A, "fingerprint": B}]
@@ -130,7 +131,7 @@ def test_a_primary_has_no_say_of_what_is_not_behind_its_zones() -> None:
     mine = {**primary(step()), **told(False), **forged}
     assert permitted_steps([mine, mad], "mx9", 10**10) == [] and permitted_steps([primary(step()), {**mad, **primary(step("wait"), zones=())}], "vps") == TAKEN
     alien = {**mad, **primary(step("wait", spki=B), step("wait", certificate="other"), zones=(zone("other"),))}
-    assert said_by_primaries([primary(step()), alien], "tlsa_planned", "steps") == [step(), step("wait", certificate="other")]
+    assert said_by_primaries([primary(step()), alien], "tlsa_planned", "steps") == [step(primary="ns"), step("wait", certificate="other", primary="ns")]
     assert said_by_primaries([primary(reached=False), {**primary(), "tlsa_planned": {"unreachable": True}}], "tlsa_planned", "steps") == []
     stranger = {**mad, **primary(zones=())}
     assert bound_certificates([{**mine, **told(False)}, stranger], "vps") == {"g": False}
