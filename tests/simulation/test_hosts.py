@@ -51,8 +51,8 @@ class Host:
         self.keys.append({"spki": f"{self.name[-1]}0{number:06x}".ljust(64, "0"), "created": max(now, *(key["created"] + 1 for key in self.keys), 0),
                           "algorithm": "ecdsa-p256", "certificate": None})
 
-    def report(self) -> dict[str, Any]:
-        return {"schema": 1, "host": self.name, "time": 0, "timers": {"renew": True}, "certificates": [{
+    def report(self, now: int) -> dict[str, Any]:
+        return {"schema": 1, "host": self.name, "time": now, "timers": {"renew": True}, "certificates": [{
             "name": "g", "algorithm": "ecdsa-p256", "bound": False, "due": "", "keys": [dict(key) for key in self.keys],
             "live": {"fingerprint": certificate_of(self.live), "spki": self.live, "since": self.since, "deployed": self.since, "proven": True,
                      "not_before": -1, "not_after": 10**9},
@@ -119,7 +119,7 @@ class Life:
         given = [history.Given(one.address, one.records, one.signed_until, one.expire) for one in self.answers(NAME)]
         seen = records.Observation(addresses, {OWNER: self.answers(OWNER)}, given={NAME: given})
         heard = [host for host in self.members if now >= host.unheard_until]
-        self.record, plan, _notes = records.merge(self.record, [zone], [host.report() for host in heard], {"pyon.example": seen}, records.Order(),
+        self.record, plan, _notes = records.merge(self.record, [zone], [host.report(now) for host in heard], {"pyon.example": seen}, records.Order(),
                                                   RULES, VALIDITY, now)
         self.record = {**self.record, "generation": self.record["generation"] + 1}
         if self.rng.random() < 0.05:
