@@ -108,6 +108,7 @@ def read(path: str, host: str) -> Json:
             for certificate in report["certificates"].values():
                 _keys_of(certificate, {}, record["compromised"], ())
                 int(certificate["since"])
+                _texts(certificate.get("owners", ()))
                 for chain in (*_chains_of(certificate), Chain(certificate["live"], certificate.get("fingerprint", ""))):
                     if chain.spki:
                         chain.records()
@@ -231,6 +232,51 @@ def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str],
     return {where: sorted(keys) for where, keys in sorted(found.items())}
 
 
+def moved(record: Json, zones: Sequence[Json], policy: Policy, now: int) -> dict[tuple[str, str], str]:
+    """For each (host, certificate) that must not be presented at an owner of `zones` why, in a sentence.
+
+    Caches may hold records there of other certificates of its host, and of none of its keys.
+    """
+    found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
+    for zone in zones:
+        for wanted in zone["tlsa_owners"]:
+            for host in {one["host"] for one in wanted["backends"]}:
+                new = {one["certificate"] for one in wanted["backends"] if one["host"] == host}
+                for certificate, others in _taken(record, zone, wanted["owner"], host, new, policy, now):
+                    names, former = found.setdefault((host, certificate), (set(), set()))
+                    names.add(wanted["owner"][:-1])
+                    former.update(others)
+    reasons = {}
+    for (host, certificate), (names, former) in sorted(found.items()):
+        other = printable(" and ".join(sorted(former)), 200)
+        reasons[host, certificate] = (
+            f"{host}: {', '.join(sorted(names))} would have the certificate {certificate}, and caches may hold TLSA records of {other} alone, so DANE peers"
+            f" would refuse {certificate}; leave the name with {other}, have a new certificate of the other kind (RSA beside ECDSA) join that, and take the"
+            f" name from {other} when both are presented (docs/model.md, A name that goes to another certificate)")
+    return reasons
+
+
+def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], policy: Policy, now: int) -> Iterator[tuple[str, list[str]]]:
+    """Those of the certificates `new` of `host` at `owner` that must not be presented yet, each with the others of which caches may hold records."""
+    kept = record["zones"].get(zone["name"], {"owners": {}})
+    name = kept.get("names", {}).get(_name(owner))
+    if owner not in kept["owners"] or name and host not in name["hosts"] and not name["left"]:
+        return  # of the other nothing was published; or no client can reach the host by this name, and reach.py sees to that
+    past = _history_of(kept, kept["owners"][owner])
+    reported: Json = record["reports"].get(host, {"certificates": {}})["certificates"]
+    known = {certificate: _records_of(one) for certificate, one in reported.items()}
+    # those that answer for it already, or may, as an older version did not write it down
+    there = {one for one in new if one in reported and owner in reported[one].get("owners", [owner])}
+    for certificate in sorted({*new} - there):
+        if there and not _live(record["reports"], host, certificate):
+            continue  # it joins one that stays, and waits for that (rollover.joining)
+        strange = [one for one in past.rrsets if one.records.isdisjoint(known.get(certificate, ()))]
+        others = [other for other, theirs in sorted(known.items()) if not history.opening(
+            frozenset(), replace(past, rrsets=tuple(one for one in strange if not one.records.isdisjoint(theirs))), policy).is_open(now)]
+        if others:
+            yield certificate, others
+
+
 def bound_certificates(record: Json, zones: Sequence[Json], rules: Rules) -> dict[tuple[str, str], bool]:
     """For each (host, certificate) behind the owners of `zones` whether its timer must leave renewals to the plan.
 
@@ -304,6 +350,9 @@ def _remembered(report: Json, before: Json, held: frozenset[str]) -> Json:
             "since": int(live["since"]) if live else 0,
             "fingerprint": live["fingerprint"] if live else "",
             "certificates": dict(sorted(known.items())),
+            # one that is held back answers for nothing yet; and in site.yml a host first reports without a look at its endpoints
+            "owners": sorted({f"_{int(seen['port'])}._tcp.{seen['name']}." for seen in certificate["endpoints"] if live})
+            or [*before.get(certificate["name"], {}).get("owners", ())],
         }
     return {"certificates": certificates}
 
@@ -317,6 +366,11 @@ def _keys_of(known: Json, issued: Mapping[str, str], compromised: Iterable[str],
 def _chains_of(known: Json) -> tuple[Chain, ...]:
     """The remembered certificates."""
     return tuple(Chain(str(spki), str(fingerprint)) for fingerprint, spki in known.get("certificates", {}).items())
+
+
+def _records_of(known: Json) -> frozenset[TLSA]:
+    """All associations that are known to be a remembered certificate's."""
+    return frozenset(one for chain in (*(Chain(key["spki"]) for key in known["keys"]), *_chains_of(known)) for one in chain.records())
 
 
 def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dict[str, Served]:

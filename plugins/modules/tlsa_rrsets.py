@@ -228,6 +228,29 @@ held:
       description: The name of the certificate.
       type: str
       sample: g-rsa
+moved:
+  description:
+    - The certificates that take the place of another one of their host at some name and port, while caches may hold records of that one
+      alone. No service is to be changed for the sake of such a certificate.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The inventory name of the host.
+      type: str
+      sample: vps.pyon.example
+    certificate:
+      description: The name of the certificate.
+      type: str
+      sample: w.pyon.example
+    reason:
+      description: Which name goes from where to where, and the cure, in a sentence.
+      type: str
+      sample: >-
+        vps.pyon.example: _443._tcp.w.pyon.example would go from the certificate g.pyon.example to w.pyon.example, of which no key is in the
+        TLSA records that caches may hold, so DANE peers would refuse it; leave the name where it is
+  sample: []
 alarms:
   description: What the operator has to do something about, in sentences.
   returned: success
@@ -372,6 +395,8 @@ def main() -> None:
         bound=[{"host": host, "certificate": certificate, "bound": bound}
                for (host, certificate), bound in records.bound_certificates(done.before, given["zones"], rules).items()],
         held=[{"host": host, "certificate": certificate} for host, certificate in done.plan.held],
+        moved=[{"host": host, "certificate": certificate, "reason": reason}
+               for (host, certificate), reason in records.moved(done.after, given["zones"], rules.caches, done.now).items()],
         alarms=list(done.alarms),
         hosts=[noted(note, done.ahead) for note in done.notes],
         exposures=[{"host": host, "certificate": certificate, "earliest": one.earliest + done.ahead, "latest": one.latest + done.ahead,

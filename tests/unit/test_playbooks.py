@@ -163,6 +163,21 @@ def test_a_host_learns_which_of_its_keys_are_published_and_where_nobody_knows(wo
     assert world.calls("tls_certificates", MX2)[-1]["arguments"]["published"] == {OTHER: None}
 
 
+def test_a_host_stays_as_it_is_where_a_name_would_go_to_a_certificate_that_caches_do_not_know(world: World) -> None:
+    world.look()
+    answers = json.loads((world.directory / f"tlsa_rrsets.{VPS}.json").read_text(encoding="utf-8"))
+    answers["recorded"]["moved"] = [{"host": MX2, "certificate": OTHER, "reason": "m would have another certificate; leave it"}]
+    world.say("tlsa_rrsets", VPS, **answers)
+    status, said = world.play("renew")
+    assert status == 2 and "m would have another certificate; leave it" in said, said
+    assert not world.calls("tls_certificates", MX2) and world.calls("tls_certificates", VPS), "no other host stops"
+    plays = yaml.safe_load((ROOT / "playbooks/site.yml").read_text(encoding="utf-8"))
+    names = [play.get("name") for play in plays]
+    at = names.index("Names that would go to another certificate")
+    assert plays[at]["hosts"] == "dane_certificate_hosts" and plays[at]["tasks"][0]["ansible.builtin.import_tasks"] == "tasks/moved.yml"
+    assert names.index("Zones, with the TLSA records that are on record") < at < names.index("Web servers, for the challenges of the CA")
+
+
 def test_a_host_speaks_for_itself_alone(world: World) -> None:
     world.look()
     world.say("tls_certificates", MX2, looks=[report(host=VPS, certificate=CERTIFICATE, live=C, keys=(C, B))], steps=[])

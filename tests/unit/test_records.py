@@ -441,7 +441,8 @@ def test_a_bad_record_is_named_and_left_alone(tmp_path: Path, text: bytes, said:
     {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/0/replaced": None, "drop": True},
     {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/1/seen/198.51.100.1/served": "x"},
     {"zones/pyon.example/owners/_25._tcp.g.pyon.example./rrsets/0/expire": float("inf")},
-    {"clock/reading/wall": "x"}, {"clock/time": float("inf")}, {"reports/vps/certificates/g/since": None}])
+    {"clock/reading/wall": "x"}, {"clock/time": float("inf")}, {"reports/vps/certificates/g/since": None},
+    {"reports/vps/certificates/g/owners": [1]}])
 def test_a_record_with_one_part_of_another_shape_is_named(tmp_path: Path, damage: dict[str, Any]) -> None:
     path = tmp_path / "record.json"
     update(path, [report()])
@@ -837,6 +838,175 @@ def test_a_certificate_that_joins_another_one_is_held_until_its_keys_are_known(t
     assert opens is not None
     assert update(path, [], zones, now=opens - 1, write=False).plan.held == (("vps", "rsa"),)
     assert update(path, [], zones, now=opens, write=False).plan.held == ()
+
+
+# --- a name that goes to another certificate of its host ---
+
+E, F, W = "e" * 64, "f" * 64, "_443._tcp.w.pyon.example."
+
+
+def answering(w: tuple[str, ...], g: tuple[str, ...] = ("g",), host: str = "vps") -> Any:
+    """The zone in which these certificates answer for w.pyon.example, and these for g.pyon.example."""
+    return [{**ZONES[0], "tlsa_owners": [{"owner": owner, "backends": [{"host": host, "certificate": one, "service": service, "port": port} for one in several]}
+                                         for owner, several, service, port in ((OWNER, g, "smtp", 25), (W, w, "https", 443))]}]
+
+
+def told(zones: Any, host: str = "vps", **certificates: tuple[str, ...]) -> dict[str, Any]:
+    """The report of a host with these certificates and their keys: the first is live and presented, where it is not empty."""
+    each = []
+    for name, (live, *others) in certificates.items():
+        one = report(host, keys=(*([live] if live else []), *others), live=live, live_certificate=live)["certificates"][0]
+        endpoints = [{"service": backend["service"], "port": backend["port"], "name": owner["owner"].split(".", 2)[2][:-1], "address": "198.51.100.10",
+                      "spki": live, "fingerprint": live, "error": ""} for owner in zones[0]["tlsa_owners"] for backend in owner["backends"]
+                     if (backend["host"], backend["certificate"]) == (host, name)]
+        each.append({**one, "name": name, "live": one["live"] if live else None, "endpoints": endpoints})
+    return {**report(host), "certificates": each}
+
+
+def moved(outcome: Outcome, zones: Any) -> dict[tuple[str, str], str]:
+    return records.moved(outcome.after, zones, RULES.caches, outcome.now)
+
+
+ONE = answering(("g",))  # g answers for both names
+
+
+def one_for_both(path: Path) -> None:
+    done = update(path, [told(ONE, g=(A, B))], ONE)
+    assert sorted(records.published(done.after, "pyon.example")) == [OWNER, W] and not moved(done, ONE)
+
+
+def test_a_name_does_not_go_to_a_new_certificate_of_its_host(tmp_path: Path) -> None:
+    path, zones = tmp_path / "record.json", answering(("w",))
+    one_for_both(path)
+    for now in (10, 10**6):
+        assert moved(update(path, [], zones, now=now), zones) == {("vps", "w"): (
+            f"vps: {W[:-1]} would have the certificate w, and caches may hold TLSA records of g alone, so DANE peers would refuse w; leave the name with g,"
+            " have a new certificate of the other kind (RSA beside ECDSA) join that, and take the name from g when both are presented"
+            " (docs/model.md, A name that goes to another certificate)")}
+    assert not moved(update(path, [], ONE, now=10**6), ONE), "when the model is as it was"
+
+
+def test_a_certificate_does_not_get_another_name(tmp_path: Path) -> None:
+    path, zones = tmp_path / "record.json", answering(("h",), ("h",))
+    one_for_both(path)
+    (place, reason), = moved(update(path, [], zones, now=10), zones).items()
+    assert place == ("vps", "h") and f"{OWNER[:-1]}, {W[:-1]} would have the certificate h" in reason
+
+
+def test_a_name_does_not_go_from_one_live_certificate_to_another(tmp_path: Path) -> None:
+    """Nor beside it, as a certificate that is live waits for nothing."""
+    path, zones = tmp_path / "record.json", answering(("w",))
+    update(path, [told(zones, g=(A, B), w=(C, D))], zones)
+    for w in (("g",), ("g", "w")):
+        wanted = answering(w)
+        assert list(moved(update(path, [], wanted, now=10, write=False), wanted)) == [("vps", "g")]
+    swapped = answering(("g",), ("w",))
+    for now in (10, 20):  # the run before has published what is live
+        assert list(moved(update(path, [], swapped, now=now), swapped)) == [("vps", "g"), ("vps", "w")]
+
+
+def test_both_of_a_pair_are_not_replaced_at_once(tmp_path: Path) -> None:
+    path, pair = tmp_path / "record.json", answering(("g", "rsa"))
+    update(path, [told(pair, g=(A, B), rsa=(C, D))], pair)
+    both, one = answering(("w", "x")), answering(("g", "x"))
+    found = moved(update(path, [], both, now=10, write=False), both)
+    assert list(found) == [("vps", "w"), ("vps", "x")] and "of g and rsa alone" in found["vps", "w"]
+    assert not moved(update(path, [], one, now=10), one), "one that is new joins the other"
+
+
+def test_a_name_goes_to_another_certificate_by_way_of_a_pair(tmp_path: Path) -> None:
+    """The cure: the new certificate joins, goes live when no cache knows the other one alone, and stays when that leaves the name."""
+    path, pair, alone = tmp_path / "record.json", answering(("g", "t")), answering(("t",))
+    one_for_both(path)
+    ordered, joined = told(pair, g=(A, B), t=("", E, F)), told(pair, g=(A, B), t=(E, F))
+    assert not moved(update(path, [], pair, now=10), pair)
+    done = update(path, [ordered], pair, now=10)
+    assert done.plan.held == (("vps", "t"),) and not moved(done, pair)
+    assert records.published(done.after, "pyon.example")[W][0] == [f"3 1 1 {key}" for key in (A, B, E, F)]
+    for now in (100, 300):
+        seen = {"pyon.example": Observation(NS, answers={W: [history.Answer(one, frozenset(map(spki_record, (A, B, E, F))), 100, now + VALIDITY, 1000)
+                                                             for one in NS]})}
+        records.update(str(path), "vps", pair, [ordered], seen, NOTHING, RULES, VALIDITY, clock.Reading(now, now, "a"), now, True)
+    assert list(moved(update(path, [], alone, now=300, write=False), alone)) == [("vps", "t")], "not yet"
+    opens = update(path, [ordered], pair, now=300, write=False).plan.steps["vps", "t"].not_before
+    assert opens is not None and update(path, [], pair, now=opens, write=False).plan.held == ()
+    assert not moved(update(path, [joined], pair, now=opens), pair)
+    assert not moved(update(path, [], alone, now=opens + 1), alone)
+    assert W in records.published(update(path, [told(alone, g=(A, B), t=(E, F))], alone, now=opens + 2).after, "pyon.example")
+
+
+def test_a_name_that_was_withdrawn_waits_until_no_cache_holds_its_records(tmp_path: Path) -> None:
+    path, zones = tmp_path / "record.json", answering(("w",))
+    one_for_both(path)
+    assert moved(update(path, [told(ZONES, g=(A, B))], ZONES, now=10), zones), "it was taken out of the model, and its records stay"
+    done = update(path, [], ZONES, now=20, order=Order(forget=frozenset({W})))
+    assert W not in records.published(done.after, "pyon.example") and moved(done, zones)
+    old = next(one for one in done.after["zones"]["pyon.example"]["owners"][W]["rrsets"] if one["replaced"] == 20)
+    end = old["signed_until"] + history.hold(100, RULES.caches) + RULES.caches.lead  # nobody has asked a name server
+    assert moved(update(path, [], zones, now=end - 1, write=False), zones)
+    assert not moved(update(path, [], zones, now=end, write=False), zones)
+
+
+def test_what_was_never_published_keeps_no_certificate(tmp_path: Path) -> None:
+    """The CA was down, and then the operator gave the certificate another name."""
+    path, zones = tmp_path / "record.json", answering(("w",))
+    update(path, [told(ONE, g=("", A, B))], ONE)
+    assert not moved(update(path, [], zones, now=10), zones)
+
+
+def test_keys_that_are_lost_are_no_change_of_certificate(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    pair = answering(("g", "rsa"))
+    update(path, [told(pair, g=(A, B), rsa=(C, D))], pair)
+    for now, reports in enumerate(([], [told(pair, g=("", E, F), rsa=(C, D))], [told(pair, g=(E, F), rsa=(C, D))], []), 10):
+        assert not moved(update(path, reports, pair, now=now), pair)
+    for now, reports in enumerate(([told(ONE, g=(E, F), rsa=(C, D))], []), 20):  # as after a backup was restored, and beside records that stay
+        assert not moved(update(path, reports, ONE, now=now), ONE)
+
+
+def test_a_report_without_endpoints_takes_nothing_from_what_a_certificate_answered(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    one_for_both(path)
+    done = update(path, [told([{"tlsa_owners": []}], g=(A, B))], ONE, now=10)
+    assert done.after["reports"]["vps"]["certificates"]["g"]["owners"] == [OWNER, W]
+
+
+def test_where_the_record_is_lost_or_older_nothing_is_known_of_another_certificate(tmp_path: Path) -> None:
+    path, zones = tmp_path / "record.json", answering(("w",))
+    update(path, [told(ONE, g=(A, B), w=(C, D))], ONE)
+    kept = json.loads(path.read_text())
+    for one in kept["reports"]["vps"]["certificates"].values():
+        del one["owners"]
+    path.write_text(json.dumps(kept))
+    assert not moved(update(path, [], zones, now=10, write=False), zones), "an older version has written it"
+    path.unlink()
+    signed = {"pyon.example": {W: (frozenset(map(spki_record, (A, B))), 100, 3)}}
+    done = update(path, [], zones, now=10, signed=signed)
+    assert records.published(done.after, "pyon.example")[W] and not moved(done, zones)
+
+
+def test_a_certificate_whose_keys_caches_know_takes_a_name(tmp_path: Path) -> None:
+    path, zones = tmp_path / "record.json", answering(("w",))
+    one_for_both(path)
+    update(path, [told(ONE, g=(A, B), w=(B, E))], ONE, now=9)
+    assert not moved(update(path, [], zones, now=10), zones)
+
+
+def test_a_host_that_comes_to_a_name_takes_it_from_none(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    one_for_both(path)
+    both = answering(("g",))
+    both[0]["tlsa_owners"][1]["backends"] += answering(("k",), host="mx2")[0]["tlsa_owners"][1]["backends"]
+    update(path, [told(ONE, g=(A, B)), told(ONE, "mx2", k=(C, D), x=(E, F))], ONE, now=9)
+    assert not moved(update(path, [], both, now=10), both), "its certificates are live already"
+    zones = answering(("w",))
+    done = update(path, [], zones, now=20)
+    names = done.after["zones"]["pyon.example"]["names"]
+    names["w.pyon.example."] = {"hosts": {"mx2": ["198.51.100.12"]}, "left": {}}
+    assert not moved(done, zones), "no client reaches vps by this name, and its addresses wait"
+    for news in ({"hosts": {"vps": ["198.51.100.10"]}}, {"hosts": {}, "left": {"198.51.100.10": {}}}):
+        names["w.pyon.example."].update(news)
+        assert moved(done, zones)
 
 
 def test_the_merged_file_of_the_talk_line_for_line(tmp_path: Path) -> None:
