@@ -488,10 +488,13 @@ def _was_secure(record: Json, zone: str, observations: Mapping[str, Observation]
 def _alarms(record: Json, made: Plan, observations: Mapping[str, Observation]) -> list[str]:
     """What the operator has to do something about, in sentences; `record` is the one before."""
     gone = [zone for zone, seen in sorted(observations.items()) if seen.secure is False and _was_secure(record, zone, observations)]
+    held = {f"{host}, {certificate}": step.held_by for (host, certificate), step in sorted(made.steps.items())}
+    # what holds records back is not in a step that goes on meanwhile, as an order or a switch
+    said = {text for texts in held.values() for text in texts}
+    held |= {owner[:-1]: tuple(text for text in rrset.held_by if text not in said) for owner, rrset in sorted(made.rrsets.items())}
     return [*(f"ALARM: {zone} had a DS in its parent and has none any more, so nobody does DANE with it; give it back, or have its TLSA records removed first"
               for zone in gone),
-            *dict.fromkeys(f"{host}, {certificate}: {text}" for (host, certificate), step in sorted(made.steps.items())
-                           for text in step.held_by if text.startswith("ALARM"))]
+            *dict.fromkeys(f"{what}: {text}" for what, texts in held.items() for text in texts if text.startswith("ALARM"))]
 
 
 def _name(owner: str) -> str:

@@ -568,6 +568,17 @@ CERTIFICATES = replace(RULES, scheme="3 0 1", order=1, key_lifetime=None)
 G = "e" * 64
 
 
+def test_a_scheme_that_is_refused_is_an_alarm_in_each_run(tmp_path: Path) -> None:
+    """Also while something else is done meanwhile, and once."""
+    path, short = tmp_path / "record.json", replace(CERTIFICATES, order=10**4)
+    update(path, [report()], now=1000)
+    for due, kind in (("", "wait"), ("a third or less of its life is left", "order")):
+        done = update(path, [report(bound=True, due=due)], now=2500, answered=(A, B), rules=short, write=False)
+        assert step(done).kind == kind
+        (alarm,) = done.alarms
+        assert "ALARM: vps: the scheme 3 0 1 needs more than" in alarm and alarm.startswith("vps, g: " if kind == "wait" else OWNER[:-1])
+
+
 def test_a_certificate_is_renewed_step_by_step(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     assert records.bound_certificates(records.read(str(path), "vps"), ZONES, CERTIFICATES) == {("vps", "g"): True}
