@@ -125,7 +125,7 @@ class Controller:
             known = self.disk.histories.get(owner, History())
             if not whole:
                 known = self.unknown(known, now)
-            known = history.named(known, self.addresses(), (), now)
+            known = history.named(known, self.addresses(), (), now, self.complete())
             current = known.current()
             if current and (current.records, current.ttl) != (published, ttl):  # what the record has as published may have been signed until now
                 known = history.published(known, current.records, current.ttl, self.fleet.now + VALIDITY, EXPIRE, now)
@@ -221,6 +221,10 @@ class Controller:
         """The name servers as parent and zone name them."""
         return [server.address for server in self.fleet.world.servers if server.removed is None]
 
+    def complete(self) -> bool:
+        """Whether it is known that these are all."""
+        return self.fleet.now >= self.fleet.unlearnt_until
+
     def answers(self, owner: str) -> Iterable[history.Answer]:
         return self.fleet.world.answers(owner)
 
@@ -297,7 +301,7 @@ class Ours(Controller):
         now, ticked, trouble = self.clock(records._clock_of(before))
         bogus = fleet.now < fleet.bogus_until
         seen = {zone_of(owner): records.Observation(self.addresses(), {owner: () if bogus else tuple(self.answers(owner))},
-                                                    "the zone does not validate" if bogus else "", {}, None if bogus else True)
+                                                    "the zone does not validate" if bogus else "", {}, None if bogus else True, self.complete())
                 for owner in fleet.ttls}
         signed = {zone_of(owner): {owner: (*one, 0)} for owner, one in fleet.world.primary.rrsets.items() if one[0]}
         order = records.Order(roll=frozenset(host.where() for host in fleet.hosts if host.asked), compromised=frozenset(fleet.compromised),
@@ -551,6 +555,13 @@ class BothAtOnce(Controller):
         return replace(super().decide(owners, backends, now, asked), held=())
 
 
+class KnownAlone(Controller):
+    """16. While not all name servers can be learnt go on with those that are known, whatever others say."""
+
+    def addresses(self) -> list[str]:
+        return super().addresses() if self.complete() else []
+
+
 BAD: dict[str, type[Controller]] = {
     "1 the talk's script": Script,
     "2 by the clock": Clock,
@@ -569,4 +580,5 @@ BAD: dict[str, type[Controller]] = {
     "13 own timers": OwnTimers,
     "14 free at once": FreeAtOnce,
     "15 both at once": BothAtOnce,
+    "16 those that are known": KnownAlone,
 }

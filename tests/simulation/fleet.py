@@ -59,6 +59,8 @@ class Troubles:
     ttl: float = 0.0           # the wanted TTL of an owner changes
     ttls: tuple[int, ...] = (20, 20, 5, 60)  # seconds
     bogus: float = 0.0         # the zone does not validate, as far as the controller sees
+    unlearnt: float = 0.0      # whether a name server has an address of the other family cannot be looked up
+    unlearnt_seconds: int = 2000
     drift: float = 0.0         # the controller's clock loses a second
     jump: float = 0.0          # the clock of the primary or of the controller is set to anything, or set right
     jump_seconds: int = 1500
@@ -194,7 +196,7 @@ class Fleet:
         self.troubles = troubles
         self.world = World(POLICY, faults, EXPIRE, VALIDITY, RESIGN, random.Random(f"servers {seed}"))
         self.caches = some_caches() if caches else []
-        self.ca_up_from = self.bogus_until = self.revoke_until = 0
+        self.ca_up_from = self.bogus_until = self.revoke_until = self.unlearnt_until = 0
         # A roll that is due ends within this: the signatures of what was replaced, its hold, the lead, and some runs.
         self.bound = POLICY.lost_signature + POLICY.skew + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
         self.compromised: set[str] = set()
@@ -412,6 +414,8 @@ class Fleet:
             self.hosts += [self._beside(number, host) for number, host in enumerate(self.hosts, len(self.hosts))]
         if chance() < troubles.ca_down:
             self.ca_up_from = now + self.rng.randint(1, troubles.ca_down_seconds)
+        if troubles.unlearnt and now >= self.unlearnt_until and chance() < troubles.unlearnt:
+            self.unlearnt_until = now + self.rng.randint(1, troubles.unlearnt_seconds)
         if chance() < troubles.bogus:
             self.bogus_until = now + self.rng.randint(1, 200)
         if chance() < troubles.ttl:

@@ -22,6 +22,8 @@ WORLDS: dict[str, tuple[Faults, Troubles, int]] = {
     "falling back": (Faults(restart=0.01, write_seconds=120), Troubles(ask=0.003, compromise=0.0003), 0),
     "reviving servers": (Faults(silence=0.004, silence_seconds=900, cut=0.004, cut_seconds=900, restart=0.02, write_seconds=120), Troubles(ask=0.003), 0),
     "changing servers": (Faults(change=0.01, lag_seconds=60), Troubles(ask=0.003), 0),
+    "half-known servers": (Faults(change=0.003, cut=0.002, cut_seconds=1500, restart=0.005, write_seconds=30, lag_seconds=60),
+                           Troubles(unlearnt=0.02, ask=0.01), 0),
     "TTL changes": (Faults(), Troubles(ttl=0.004, ttls=(3, 20, 60, 300), ask=0.005, compromise=0.0003), 0),
     "CA down": (Faults(), Troubles(ca_down=0.004, cut_short=0.2), 0),
     "lost records": (Faults(silence=0.001), Troubles(lose=0.02, restore=0.01, ask=0.003), 0),
@@ -77,6 +79,7 @@ BITES = {
     "13 own timers": ("certificates", 1),
     "14 free at once": ("changing schemes", 1),
     "15 both at once": ("pairs", 1),
+    "16 those that are known": ("half-known servers", 1),
 }
 
 
