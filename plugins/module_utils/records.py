@@ -430,8 +430,8 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     asked_for: list[Owner] = []
     for zone in zones:
         seen = observations.get(zone["name"])
-        past[zone["name"]], servers[zone["name"]] = _past(record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now,
-                                                            not trouble)
+        past[zone["name"]], servers[zone["name"]] = _past(
+            record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now, not trouble)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
         asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
