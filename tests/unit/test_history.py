@@ -210,6 +210,17 @@ def test_an_address_that_was_added_may_have_fetched_it_from_another() -> None:
     assert opens(history).time == END + HOLD and opens(history).waits_for == ("198.51.100.3 may still serve the RRset 3 1 1 aaaaaaaa..",)
 
 
+def test_what_is_seen_at_an_uncertain_time_is_not_gone() -> None:
+    history = publish(start(ONE, TWO), 10)
+    new = [Answer(address, NEW, TTL, SIGNED, EXPIRE) for address in (ONE, TWO)]
+    assert observed(history, new, P, 20, certain=False).rrsets[0] == history.rrsets[0]
+    late = observed(observed(history, new, P, 20), new, P, 20 + P.fall_back, certain=False)
+    assert late.rrsets[0] == both(history, 20).rrsets[0]
+    assert observed(late, new, P, 20 + P.fall_back) == both(both(history, 20), 20 + P.fall_back)
+    back = observed(history, [Answer(ONE, OLD, TTL, SIGNED + 5, EXPIRE)], P, 20, certain=False)
+    assert (back.rrsets[0].signed_until, back.servers[0].answered) == (SIGNED + 5, 20), "and all that makes a roll wait counts"
+
+
 def test_an_address_that_was_learnt_counts_although_others_could_not_be() -> None:
     history = named(both(publish(start(ONE, TWO), 10), 20), ["198.51.100.3", TWO], (), 30, complete=False)
     assert history.servers == (Server(ONE, 20), Server("198.51.100.3"), Server(TWO, 20))
