@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, records, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History
-from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Owner, Plan, Step
+from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Backend, Chain, Owner, Plan, Step
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from fleet import EXPIRE, RULES, RUN, VALIDITY, Fleet, Host, issuer_record
 
@@ -286,6 +286,9 @@ class Ours(Controller):
     def restore(self) -> None:
         self.record, self.disk = self.backup
         self.fleet.counts["restored records"] += 1
+        # what was live then is published again until its host is heard, as it may still present it; that the key is deleted only the host knows
+        self.fleet.may_come_back(record for report in self.record["reports"].values() for one in report["certificates"].values() if one["live"]
+                                 for record in Chain(one["live"], one["fingerprint"]).records())
         for host in self.fleet.hosts:
             self.fleet.wait_anew(host)         # all may have to be waited for anew
 

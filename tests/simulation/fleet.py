@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -353,6 +353,11 @@ class Fleet:
         self._deleted.setdefault(host.owners, []).extend(record for one in key.all or [""] for record in Chain(key.spki, one).records())
         self._judged = None
         self._judge_deleted()
+
+    def may_come_back(self, records: Iterable[TLSA]) -> None:
+        """Invariant 4 is no more of these."""
+        gone = frozenset(records)
+        self._deleted = {owners: [record for record in deleted if record not in gone] for owners, deleted in self._deleted.items()}
 
     def _timer(self, host: Host) -> None:
         """The host's own loop: renew with the current key, put that live, mend what was not restarted."""
