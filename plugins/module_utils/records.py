@@ -224,8 +224,7 @@ def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str],
         for owner in zone["tlsa_owners"]:
             for entry in owner["backends"]:
                 known: Json = record["reports"].get(entry["host"], {"certificates": {}})["certificates"].get(entry["certificate"], {"keys": []})
-                chains = (*_chains_of(known), *(Chain(key["spki"]) for key in known["keys"]))
-                keys = {chain.spki for chain in chains if chain.spki not in record["compromised"]
+                keys = {chain.spki for chain in _every_chain(known) if chain.spki not in record["compromised"]
                         and not {one.presentation() for one in chain.records()}.isdisjoint(texts.get(owner["owner"], ([], 0))[0])}
                 if keys:
                     found.setdefault((entry["host"], entry["certificate"]), set()).update(keys)
@@ -262,11 +261,13 @@ def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], 
     name = kept.get("names", {}).get(_name(owner))
     if owner not in kept["owners"] or name and host not in name["hosts"] and not name["left"]:
         return  # of the other nothing was published; or no client can reach the host by this name, and reach.py sees to that
-    past = _history_of(kept, kept["owners"][owner])
     reported: Json = record["reports"].get(host, {"certificates": {}})["certificates"]
-    known = {certificate: _records_of(one) for certificate, one in reported.items()}
     # those that answer for it already, or may, as an older version did not write it down
     there = {one for one in new if one in reported and owner in reported[one].get("owners", [owner])}
+    if there == {*new}:
+        return
+    past = _history_of(kept, kept["owners"][owner])
+    known = {certificate: frozenset(record for chain in _every_chain(one) for record in chain.records()) for certificate, one in reported.items()}
     for certificate in sorted({*new} - there):
         if there and not _live(record["reports"], host, certificate):
             continue  # it joins one that stays, and waits for that (rollover.joining)
@@ -368,9 +369,9 @@ def _chains_of(known: Json) -> tuple[Chain, ...]:
     return tuple(Chain(str(spki), str(fingerprint)) for fingerprint, spki in known.get("certificates", {}).items())
 
 
-def _records_of(known: Json) -> frozenset[TLSA]:
-    """All associations that are known to be a remembered certificate's."""
-    return frozenset(one for chain in (*(Chain(key["spki"]) for key in known["keys"]), *_chains_of(known)) for one in chain.records())
+def _every_chain(known: Json) -> tuple[Chain, ...]:
+    """These, and each of the keys."""
+    return (*_chains_of(known), *(Chain(key["spki"]) for key in known["keys"]))
 
 
 def signed(zones: Sequence[Json], directory: str = signing.Places.signed) -> dict[str, Served]:
@@ -508,7 +509,7 @@ def _all_chains(*reports: Json) -> dict[str, tuple[Chain, ...]]:
     for remembered in reports:
         for host, report in remembered.items():
             for one in report["certificates"].values():
-                found.setdefault(host, set()).update((*(Chain(key["spki"]) for key in one["keys"]), *_chains_of(one)))
+                found.setdefault(host, set()).update(_every_chain(one))
     return {host: tuple(chains) for host, chains in found.items()}
 
 

@@ -248,8 +248,10 @@ moved:
       description: Which name goes from where to where, and the cure, in a sentence.
       type: str
       sample: >-
-        vps.pyon.example: _443._tcp.w.pyon.example would go from the certificate g.pyon.example to w.pyon.example, of which no key is in the
-        TLSA records that caches may hold, so DANE peers would refuse it; leave the name where it is
+        vps.pyon.example: _443._tcp.w.pyon.example would have the certificate w.pyon.example, and caches may hold TLSA records of g.pyon.example
+        alone, so DANE peers would refuse w.pyon.example; leave the name with g.pyon.example, have a new certificate of the other kind (RSA
+        beside ECDSA) join that, and take the name from g.pyon.example when both are presented (docs/model.md, A name that goes to another
+        certificate)
   sample: []
 alarms:
   description: What the operator has to do something about, in sentences.
