@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils.primaries import certificates_behind
+from ..plugin_utils.primaries import with_a_say
 
 
 def bound_certificates(primaries: Sequence[Mapping[str, Any]], host: str) -> dict[str, bool]:
@@ -18,10 +18,7 @@ def bound_certificates(primaries: Sequence[Mapping[str, Any]], host: str) -> dic
     """
     try:
         said: dict[str, list[bool | None]] = {}
-        for primary in primaries:
-            mine = certificates_behind(primary, host)
-            if not mine:
-                continue  # it has no say, whatever it says
+        for primary, mine in with_a_say(primaries, host):
             known = {one["certificate"]: one["bound"] for one in primary.get("tlsa_recorded", {}).get("bound", ()) if one["host"] == host}
             for certificate in mine:
                 said.setdefault(certificate, []).append(known.get(certificate))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils.primaries import certificates_behind
+from ..plugin_utils.primaries import with_a_say
 
 DOING = ("make_key", "order", "deploy", "delete_key")
 OLD = 900  # seconds, after which a plan is not acted on: a controller that slept does not know what others did
@@ -23,10 +23,7 @@ def permitted_steps(primaries: Iterable[Mapping[str, Any]], host: str, now: int 
     """
     try:
         plans: dict[str, list[tuple[str, str, str]]] = {}
-        for primary in primaries:
-            mine = certificates_behind(primary, host)
-            if not mine:
-                continue  # it has no say, whatever it says
+        for primary, mine in with_a_say(primaries, host):
             made = (primary.get("tlsa_planned") or {}).get("time")
             if now is not None and made is not None and now - made >= OLD:
                 raise AnsibleFilterError(f"the plan is {now - made} seconds old, as if this controller had slept; others may have planned anew, so no step of"

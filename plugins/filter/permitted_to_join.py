@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils.primaries import certificates_behind
+from ..plugin_utils.primaries import with_a_say
 
 
 def permitted_to_join(primaries: Sequence[Mapping[str, Any]], host: str) -> list[str]:
@@ -16,10 +16,7 @@ def permitted_to_join(primaries: Sequence[Mapping[str, Any]], host: str) -> list
     try:
         permitted: set[str] = set()
         held: set[str] = set()
-        for primary in primaries:
-            mine = certificates_behind(primary, host)
-            if not mine:
-                continue  # it has no say, whatever it says
+        for primary, mine in with_a_say(primaries, host):
             permitted |= mine
             said = primary.get("tlsa_recorded", {}).get("held")
             held |= mine if said is None else {one["certificate"] for one in said if one["host"] == host}

@@ -8,16 +8,16 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils.primaries import certificates_behind
+from ..plugin_utils.primaries import with_a_say
 
 
 def published_keys(primaries: Sequence[Mapping[str, Any]], host: str) -> dict[str, list[str] | None]:
     """For each certificate of `host` its keys that have TLSA records; None where a primary of its names does not say."""
     found: dict[str, list[str] | None] = {}
     try:
-        for primary in primaries:
+        for primary, mine in with_a_say(primaries, host):
             said = primary.get("tlsa_recorded", {}).get("published")
-            for certificate in certificates_behind(primary, host):  # of others it has no say
+            for certificate in mine:
                 before = found.get(certificate, [])
                 found[certificate] = None if said is None or before is None else sorted(
                     {*before, *(key for one in said if (one["host"], one["certificate"]) == (host, certificate) for key in one["keys"])})

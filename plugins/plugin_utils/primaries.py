@@ -7,7 +7,7 @@ registered of model_facts: no fact takes the place of that.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -24,9 +24,12 @@ def places_behind(primary: Json) -> set[tuple[str, str]]:
     return {(entry["host"], entry["certificate"]) for zone in judged(primary)["primary_zones"] for owner in zone["tlsa_owners"] for entry in owner["backends"]}
 
 
-def certificates_behind(primary: Json, host: str) -> set[str]:
-    """The certificates of `host` among them."""
-    return {certificate for where, certificate in places_behind(primary) if where == host}
+def with_a_say(primaries: Iterable[Json], host: str) -> Iterator[tuple[Json, set[str]]]:
+    """Each of `primaries` with certificates of `host` behind its zones, and these.  What others say of the host is not to be read."""
+    for primary in primaries:
+        mine = {certificate for where, certificate in places_behind(primary) if where == host}
+        if mine:
+            yield primary, mine
 
 
 def said(primary: Json, variable: str, key: str) -> list[Json]:
