@@ -8,7 +8,8 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -127,6 +128,17 @@ def start_again(host: str, *units: str) -> None:
     """Start a host that was stopped, and wait until ssh and the units are there."""
     lab("podman", "start", host)
     wait_for(lambda: set(on(host, f"systemctl is-active {' '.join(('ssh', *units))}", check=False).split()) == {"active"}, f"{host} can be reached again", 60)
+
+
+@contextmanager
+def timers_rest() -> Iterator[None]:
+    """Meanwhile the vps's own timers do not sign its zone anew or order a certificate, which would mend what a test altered."""
+    timers = "selfhost-dane-sign.timer selfhost-dane-renew.timer"
+    try:
+        on(VPS, f"systemctl stop {timers}")
+        yield
+    finally:
+        on(VPS, f"systemctl start {timers}")
 
 
 def alter_zone(script: str, everywhere: bool = True, ahead: int = 1) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab_client import ACME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, tlsa, verify, wait_for
+from lab_client import ACME, MX, PEER, VPS, ZONE, alter_zone, good, on, site, timers_rest, tlsa, verify, wait_for
 from rolls import FAST, KEEP, LIVE, ROLLS, TTL, peers, renew, until_another_key_is_live
 
 
@@ -79,27 +79,30 @@ def test_the_script_of_the_talk_has_an_outage(fast: None) -> None:
         return "Verified" in on(PEER, f"posttls-finger -c -l dane -L summary {ZONE}", check=False)
 
     try:
-        talk("begin")
-        wait_for(lambda: tlsa(MX, 25)[0].startswith("3 0 1") and verified(), "the talk's first certificate is verified", ttl + 20)
-        talk("order")
-        with peers() as seen:
-            on(PEER, f"unbound-control flush_zone {ZONE}; dig TLSA _25._tcp.{MX}")
-            talk("switch")
-            wait_for(verified, "the cache has the new record", ttl + 30)
-            begin = on(PEER, "date +%s")
-            wait_for(lambda: int(on(PEER, "date +%s")) > int(begin) + 2, "all clients have looked again", 30)
+        with timers_rest():
+            try:
+                talk("begin")
+                wait_for(lambda: tlsa(MX, 25)[0].startswith("3 0 1") and verified(), "the talk's first certificate is verified", ttl + 20)
+                talk("order")
+                with peers() as seen:
+                    on(PEER, f"unbound-control flush_zone {ZONE}; dig TLSA _25._tcp.{MX}")
+                    talk("switch")
+                    wait_for(verified, "the cache has the new record", ttl + 30)
+                    begin = on(PEER, "date +%s")
+                    wait_for(lambda: int(on(PEER, "date +%s")) > int(begin) + 2, "all clients have looked again", 30)
+            finally:
+                talk("end")
         print(f"the talk's script at a TTL of {ttl}: {seen.summary()}")
         for host in (PEER, ACME):
             assert any("ertificate" in line for line in seen.deferred(host)), "not only while the services restarted"
         assert any(look["kind"] == "smtp" and "efused" not in look["said"] for look in seen.wrong())
     finally:
-        talk("end")
         good(site(*FAST))
 
 
 def test_the_clients_see_it_where_no_record_matches(fast: None) -> None:
     """What a roll without a wait would do to them; else their silence above says nothing."""
-    with peers() as seen:
+    with timers_rest(), peers() as seen:
         alter_zone(r"s/(TLSA.3 1 1 )[0-9a-f]{8}/\100000000/")
         look = f"posttls-finger -c -l dane -L summary {ZONE}"
         wait_for(lambda: "Verified" not in on(PEER, look, check=False), "a DANE sender refuses the host", 30)
