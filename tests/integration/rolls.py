@@ -164,6 +164,17 @@ def schemes() -> set[str]:
     return {record[:5] for records in served().values() for record in records}
 
 
+def keys_of(name: str) -> list[str]:
+    """The SPKI digests of the private keys that the vps has for a certificate, oldest first."""
+    return [file.removesuffix(".pem").split("-")[1] for file in on(VPS, f"ls {STATE}/certificates/{name}/keys").split()]
+
+
+def settled() -> bool:
+    """Whether the vps has the live key of the mail server and the next one, and none that has yet to be deleted."""
+    keys = keys_of(MX)
+    return len(keys) == 2 and keys[0] == on(VPS, LIVE).strip()
+
+
 def runs_until(fact: Callable[[], object], *arguments: str, status: int = 0) -> int:
     """Run renew.yml, which is to end with `status`, until it is so; how many runs it took."""
     for run in range(1, 30):
