@@ -18,6 +18,7 @@ from .tlsa import TLSA
 Records = frozenset[TLSA]
 Parameters = tuple[int, int, int]              # usage, selector, matching type
 LOST: Records = frozenset({TLSA(3, 1, 1, bytes(32))})  # stands for what nothing is known of, and matches no chain
+UNLEARNT = "a name server whose address cannot be looked up"
 
 
 # Seconds from a plan to the last signature over what it replaces: a plan is refused when it is 900 old (playbooks/tasks/zones.yml), until then the
@@ -207,13 +208,17 @@ def is_older(history: History, answers: Iterable[Answer], validity: int) -> bool
                and answer.signed_until - validity > answered.get(answer.address, latest) for answer in answers)
 
 
-def named(history: History, addresses: Iterable[str], unlistable: Iterable[str], now: int, complete: bool = True) -> History:
-    """Parent and zone name the name server `addresses` at `now`; where these are not `complete`, as not all could be learnt, none counts as removed.
+def named(history: History, addresses: Iterable[str] | None, unlistable: Iterable[str], now: int, complete: bool = True) -> History:
+    """Parent and zone name the name server `addresses` at `now`; None where nobody was asked.
 
+    complete: these are all.  Where not all could be learnt none counts as removed, and `UNLEARNT` stands for those that nobody can ask.
     unlistable: addresses behind which there are more machines than can be asked.  One that is removed stays so, as its machines do.
     """
     many, known = set(unlistable), {server.address: server for server in history.servers}
-    wanted = {*addresses, *(address for address, server in known.items() if server.removed is None and not complete)}
+    wanted = {address for address, server in known.items() if server.removed is None}
+    if addresses is not None:
+        wanted = {*addresses} if complete else {*wanted, *addresses, UNLEARNT}
+        known = {address: server for address, server in known.items() if address != UNLEARNT}
     servers = [replace(known.get(address, Server(address)), removed=None, unlistable=address in many) for address in sorted(wanted)]
     servers += [replace(server, removed=now if server.removed is None else server.removed, unlistable=server.unlistable or address in many)
                 for address, server in sorted(known.items()) if address not in wanted]

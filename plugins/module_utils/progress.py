@@ -13,7 +13,6 @@ from email.utils import formatdate
 from typing import Any
 
 from .errors import printable
-from .rollover import ASKED, COMPROMISED
 
 PHASES = {"rest": "in order", "wait": "waits", "publish": "publishes", "withdraw": "withdraws its TLSA records", "make_key": "makes its next key",
           "order": "orders its next certificate",
@@ -201,8 +200,7 @@ def failures(steps: Iterable[Json], reports: Iterable[Json], host: str, now: int
 def _untold(steps: Iterable[Json], host: str) -> list[str]:
     """Where a primary follows a wish of the operator that another one, which would have to plan the same, was not told.
 
-    For other reasons two may differ for a while, as their clocks and caches do.  But both have the same reports: one that was told plans something or waits
-    until another key is live, and only a key that must not be used makes one see no next key.
+    For other reasons two may differ for a while, as their clocks and caches do.
     """
     found: dict[str, list[Json]] = {}
     for step in steps:
@@ -210,13 +208,12 @@ def _untold(steps: Iterable[Json], host: str) -> list[str]:
             found.setdefault(str(step["certificate"]), []).append(step)
     lines: list[str] = []
     for certificate, mine in sorted(found.items()):
-        resting = [step for step in mine if step["step"] == "rest"]
-        burnt = [step for step in mine if step["step"] == "make_key" or str(step["reason"]).startswith(COMPROMISED)]
-        asked = [step for step in mine if str(step["reason"]).startswith(ASKED)]
-        for told, what, cure in ((burnt, "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
-                                 (asked, "another one is asked for", f"dane_roll={certificate}")):
-            if told and resting:
-                names = [", ".join(str(step["primary"]) for step in some) for some in (told, resting)]
+        for order, what, cure in (("compromised", "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
+                                  ("asked", "another one is asked for", f"dane_roll={certificate}")):
+            told = [step for step in mine if order in step["ordered"]]
+            untold = [step for step in mine if order not in step["ordered"]]
+            if told and untold:
+                names = [", ".join(str(step["primary"]) for step in some) for some in (told, untold)]
                 lines.append(f"{certificate} of {host} does not go over to another key: {names[0]} knows that {what}, and {names[1]}, in whose zones it has"
                              f" names too, was not told; give -e {cure} again while all primaries can be reached")
     return lines

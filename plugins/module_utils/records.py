@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from . import clock, history, reach, signing
@@ -236,12 +237,17 @@ def moved(record: Json, zones: Sequence[Json], policy: Policy, now: int) -> dict
 
     Caches may hold records there of other certificates of its host, and of none of its keys.
     """
+    @cache
+    def standing(host: str) -> dict[TLSA, set[str]]:
+        """The certificates of `host`, as it last said, by the records that may stand for them."""
+        return _standing(record["reports"].get(host, {"certificates": {}})["certificates"])
+
     found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for zone in zones:
         for wanted in zone["tlsa_owners"]:
             for host in {one["host"] for one in wanted["backends"]}:
                 new = {one["certificate"] for one in wanted["backends"] if one["host"] == host}
-                for certificate, others in _taken(record, zone, wanted["owner"], host, new, policy, now):
+                for certificate, others in _taken(record, zone, wanted["owner"], host, new, standing, policy, now):
                     names, former = found.setdefault((host, certificate), (set(), set()))
                     names.add(wanted["owner"][:-1])
                     former.update(others)
@@ -255,7 +261,18 @@ def moved(record: Json, zones: Sequence[Json], policy: Policy, now: int) -> dict
     return reasons
 
 
-def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], policy: Policy, now: int) -> Iterator[tuple[str, list[str]]]:
+def _standing(certificates: Json) -> dict[TLSA, set[str]]:
+    """The names of the remembered `certificates`, by the records that may stand for them."""
+    found: dict[TLSA, set[str]] = {}
+    for certificate, one in certificates.items():
+        for chain in _every_chain(one):
+            for association in chain.records():
+                found.setdefault(association, set()).add(certificate)
+    return found
+
+
+def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], standing: Callable[[str], Mapping[TLSA, set[str]]], policy: Policy,
+           now: int) -> Iterator[tuple[str, list[str]]]:
     """Those of the certificates `new` of `host` at `owner` that must not be presented yet, each with the others of which caches may hold records."""
     kept = record["zones"].get(zone["name"], {"owners": {}})
     name = kept.get("names", {}).get(_name(owner))
@@ -267,13 +284,18 @@ def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], 
     if there == {*new}:
         return
     past = _history_of(kept, kept["owners"][owner])
-    known = {certificate: frozenset(record for chain in _every_chain(one) for record in chain.records()) for certificate, one in reported.items()}
+    current = past.current()
+    lost = any(one.records == LOST for one in past.rrsets)
+    if lost and current and not all(any(one in standing(each) for each in record["reports"]) for one in current.records):
+        return  # the record is an older one, of before a certificate that may answer for it already
+    stands = standing(host)
     for certificate in sorted({*new} - there):
         if there and not _live(record["reports"], host, certificate):
             continue  # it joins one that stays, and waits for that (rollover.joining)
-        strange = [one for one in past.rrsets if one.records.isdisjoint(known.get(certificate, ()))]
-        others = [other for other, theirs in sorted(known.items()) if not history.opening(
-            frozenset(), replace(past, rrsets=tuple(one for one in strange if not one.records.isdisjoint(theirs))), policy).is_open(now)]
+        strange = [one for one in past.rrsets if not any(certificate in stands.get(association, ()) for association in one.records)]
+        others = sorted({other for one in strange for association in one.records for other in stands.get(association, ())})
+        others = [other for other in others if not history.opening(frozenset(), replace(past, rrsets=tuple(
+            one for one in strange if any(other in stands.get(association, ()) for association in one.records))), policy).is_open(now)]
         if others:
             yield certificate, others
 
@@ -316,6 +338,13 @@ def lasting(record: Json) -> Json:
             "names": {name: one["hosts"] for zone in record["zones"].values() for name, one in zone.get("names", {}).items()}}
 
 
+def ordered(record: Json, host: str, certificate: str) -> list[str]:
+    """What the operator has said of a certificate: "compromised" where others may have a key of it, "asked" where another one is to go live."""
+    known: Json = record["reports"].get(host, {"certificates": {}})["certificates"].get(certificate, {"keys": []})
+    burnt = any(key["spki"] in record["compromised"] for key in known["keys"])
+    return [*(["asked"] if certificate in record["asked"].get(host, {}) else []), *(["compromised"] if burnt else [])]
+
+
 def _hex(text: Any, host: str) -> str:
     if not isinstance(text, str) or not _DIGEST.match(text):
         raise DaneError(f"the report of {host} has {printable(ascii(text), 80)} where a SHA-256 belongs; run it again")
@@ -351,10 +380,12 @@ def _remembered(report: Json, before: Json, held: frozenset[str]) -> Json:
             "since": int(live["since"]) if live else 0,
             "fingerprint": live["fingerprint"] if live else "",
             "certificates": dict(sorted(known.items())),
-            # one that is held back answers for nothing yet; and in site.yml a host first reports without a look at its endpoints
-            "owners": sorted({f"_{int(seen['port'])}._tcp.{seen['name']}." for seen in certificate["endpoints"] if live})
-            or [*before.get(certificate["name"], {}).get("owners", ())],
         }
+        former: Json = before.get(certificate["name"], {"owners": []})
+        # one that is held back answers for nothing yet; and in site.yml a host first reports without a look at its endpoints
+        there = sorted({f"_{int(seen['port'])}._tcp.{seen['name']}." for seen in certificate["endpoints"] if live}) or former.get("owners")
+        if there is not None:  # else an older version did not write it down
+            certificates[certificate["name"]]["owners"] = there
     return {"certificates": certificates}
 
 
@@ -432,7 +463,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     for zone in zones:
         seen = observations.get(zone["name"])
         past[zone["name"]], servers[zone["name"]] = _past(
-            record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now, not trouble)
+            record, zone, rules.caches, seen, (served or {}).get(zone["name"], {}), validity, now, trouble)
         model = {entry["owner"]: entry["backends"] for entry in zone["tlsa_owners"] if entry["owner"] not in order.forget}
         wanted.update(model)
         asked_for += [Owner(owner, zone["tlsa_ttl"], past[zone["name"]][owner], trouble or (seen.trouble if seen else "")) for owner in sorted(model)]
@@ -442,7 +473,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     chains = _all_chains(record["reports"], remembered)
     for zone in zones:
         found, said_of = _names(record, zone, servers[zone["name"]], observations.get(zone["name"]), chains, asked_for, order.forget, backends,
-                                rules.caches, validity, now, not trouble)
+                                rules.caches, validity, now, trouble)
         names.update(found)
         notes += said_of
     behind = {owner.name: names.get(_name(owner.name), reach.Name()) for owner in asked_for}
@@ -515,7 +546,7 @@ def _all_chains(*reports: Json) -> dict[str, tuple[Chain, ...]]:
 
 def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Observation | None, chains: Mapping[str, tuple[Chain, ...]],
            owners: Sequence[Owner], forget: Iterable[str], backends: Sequence[Backend], policy: Policy, validity: int,
-           now: int, certain: bool) -> tuple[dict[str, reach.Name], list[reach.Note]]:
+           now: int, trouble: str) -> tuple[dict[str, reach.Name], list[reach.Note]]:
     """The names of `zone` with the hosts that are behind them from now on, and what is to be said of the others."""
     known: Json = record["zones"].get(zone["name"], {}).get("names", {})
     found: dict[str, reach.Name] = {}
@@ -526,12 +557,12 @@ def _names(record: Json, zone: Json, servers: Sequence[history.Server], seen: Ob
         wanted = {one["host"]: tuple(one["addresses"]) for one in entry["hosts"]}
         before = _name_of(known[name]) if name in known else None
         if before:
-            before = reach.pruned(reach.observed(before, servers, seen.given.get(name, ()) if seen else (), policy, now, certain), servers, policy, now)
+            before = reach.pruned(reach.observed(before, servers, seen.given.get(name, ()) if seen else (), policy, now, not trouble), servers, policy, now)
         mine = [owner for owner in owners if _name(owner.name) == name]
         opens = {host: history.Opening(None, (f"the records of {forgotten[name]} are removed in this run",)) if name in forgotten else
                  reach.opens(host, backends, mine, policy) for host in wanted}
-        hosts = reach.admitted(before, wanted, opens, now)
-        found[name] = reach.published(before, hosts, wanted, chains, zone["ttl"], _signed_until(validity, now), int(zone["soa"]["expire"]), now)
+        found[name] = before if before and trouble else reach.published(
+            before, reach.admitted(before, wanted, opens, now), wanted, chains, zone["ttl"], _signed_until(validity, now), int(zone["soa"]["expire"]), now)
         notes += reach.notes(f"{name[:-1]}:", found[name], wanted, opens, servers, policy)
     return found, notes
 
@@ -557,11 +588,11 @@ def _live(remembered: Json, host: str, name: str) -> str:
 
 
 def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, served: Served, validity: int,
-          now: int, certain: bool) -> tuple[dict[str, History], tuple[history.Server, ...]]:
+          now: int, trouble: str) -> tuple[dict[str, History], tuple[history.Server, ...]]:
     """The history of each owner of `zone` up to now, with what the name servers said, and all servers that were known.
 
     Where the record was lost, or an older one is in its place, what the primary has signed is what it publishes: a host that is not
-    heard from loses nothing.
+    heard from loses nothing.  That is a DaneError where it may be later than `now`, which `trouble` says.
     """
     entry: Json | None = record["zones"].get(zone["name"])
     known = entry or {"servers": [], "owners": {}}
@@ -572,6 +603,8 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     served = {owner: one for owner, one in served.items() if owner in ours}
     unknown = any(one[:2] not in {(rrset.records, rrset.ttl) for rrset in past.get(owner, History()).rrsets} for owner, one in served.items())
     if entry is None or unknown or seen and any(history.is_older(one, seen.answers.get(owner, ()), validity) for owner, one in past.items()):
+        if trouble:  # what is waited for would end too early
+            raise DaneError(f"{trouble}; the record of {zone['name']}, which is missing or an older one, is not begun before they agree")
         # a zone of which nothing is on record may have had any RRset, signed for as long as the last one, whatever is wanted now
         worst = replace(policy, lost_signature=max([policy.lost_signature, *(until - now for _records, _ttl, until in served.values())]))
         past = {owner: history.lost(past.get(owner, History(servers)), worst, now) for owner in sorted(ours)}
@@ -582,10 +615,10 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
     # what the operator says of servers counts also where nobody was asked
-    told = {owner: history.named(one, seen.addresses if seen else (), zone.get("anycast", ()), now, bool(seen and seen.complete))
+    told = {owner: history.named(one, seen.addresses if seen else None, zone.get("anycast", ()), now, bool(seen and seen.complete and not trouble))
             for owner, one in past.items()}
     if seen:
-        told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now, certain) for owner, one in told.items()}
+        told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now, not trouble) for owner, one in told.items()}
     servers = next((one.servers for one in told.values()), servers)
     return {owner: history.pruned(one, policy, now) if seen else one for owner, one in told.items()}, servers
 

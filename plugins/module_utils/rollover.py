@@ -38,9 +38,6 @@ from .history import LOST, PUBLISHING, History, Opening, Parameters, Policy, Rec
 from .tlsa import certificate_record, spki_record
 
 SCHEMES: dict[str, Parameters] = {"3 1 1": (3, 1, 1), "3 0 1": (3, 0, 1)}
-# for what only the operator can know: a certificate rests with no primary that was told
-COMPROMISED = "its current key is compromised"
-ASKED = "the operator asks for another key"
 
 
 @dataclass(frozen=True)
@@ -308,8 +305,9 @@ def _rrset(owner: Owner, backends: Sequence[Backend], rules: Rules, now: int) ->
     known = frozenset(record for one in backends for record in one.records())
     unsure = any(one.unsure() for one in backends) or any(rrset.records == LOST for rrset in owner.history.rrsets)
     # what nobody is known to have stays, but for the record of a certificate that is on no disk and presented nowhere
-    stays = owner.leaving | _presented(backends)
-    others = frozenset(record for record in published - known - owner.unused if record.selector or unsure or record in stays)
+    presented = _presented(backends)
+    stays, nobodys = owner.leaving | presented, published - known - (owner.unused - presented)
+    others = frozenset(record for record in nobodys if record.selector or unsure or record in stays)
     bound_to = any(not kind[1] for kind in kinds)
     unfit = {(one.host, one.certificate): texts for one in backends if bound_to and (texts := _not_to_add(owner, one, rules))}
     union = others | frozenset(record for one in backends for record in (
@@ -521,7 +519,7 @@ def _step(backend: Backend, owners: Sequence[Owner], reached: Sequence[Owner], e
         return Step("make key", "there is no next key", backend.keys[-1].spki)
     due, following = _due(backend, owners, rules), later[0]
     if current.compromised:
-        return roll.to(following, COMPROMISED, scheduled=False)
+        return roll.to(following, "its current key is compromised", scheduled=False)
     gone = _to_delete(backend, current, everything, strangers, rules, now)
     if gone:
         return gone
@@ -529,7 +527,7 @@ def _step(backend: Backend, owners: Sequence[Owner], reached: Sequence[Owner], e
     if due and not rules.certificates() or ordered:  # what is on its way first: another key would have to wait anew
         return roll.to(current, "its certificate is due")
     if asked:
-        return roll.to(following, ASKED)
+        return roll.to(following, "the operator asks for another key")
     if current.outdated:
         return roll.to(following, "its key is of an algorithm that is not wanted any more")
     aged = rules.key_lifetime is not None and now >= backend.since + rules.key_lifetime and any(owner.published() for owner in owners)

@@ -173,6 +173,11 @@ steps:
       description: The unix time at which the live certificate ends, where it is due and this step is on the way to the next one.
       type: int
       sample: 1795600000
+    ordered:
+      description: What this primary was told of it - V(asked) where another key is to go live, V(compromised) where others may have one of its keys.
+      type: list
+      elements: str
+      sample: []
 published:
   description: The keys of each certificate of each host, as it last said, that have TLSA records.
   returned: success
@@ -390,7 +395,8 @@ def main() -> None:
         plans=[f"{owner}: {'; '.join([one.reason, *one.held_by])}" for owner, one in sorted(done.plan.rrsets.items())],
         steps=[{"host": host, "certificate": certificate, "step": step.kind.replace(" ", "_"), "reason": step.reason, "spki": step.spki,
                 "fingerprint": step.fingerprint, "held_by": list(step.held_by), "not_before": None if step.not_before is None else step.not_before + done.ahead,
-                "deadline": None if step.deadline is None else step.deadline + done.ahead}
+                "deadline": None if step.deadline is None else step.deadline + done.ahead,
+                "ordered": records.ordered(done.after, host, certificate)}
                for (host, certificate), step in sorted(done.plan.steps.items())],
         published=[{"host": host, "certificate": certificate, "keys": keys}
                    for (host, certificate), keys in records.published_keys(done.after, given["zones"]).items()],

@@ -179,7 +179,7 @@ def test_what_servers_have_shown_counts() -> None:
 
 def test_of_many_machines_behind_one_address_the_signatures_are_the_end_at_the_earliest_too() -> None:
     one = owner(A, B, before=(A,), gone=True)
-    past = history.named(one.history, (), NS[1:], 1200, complete=False)
+    past = history.named(one.history, None, NS[1:], 1200)
     found, end = exposure(backend(A), [replace(one, history=past)], P, VALIDITY, 1300), VALIDITY + P.skew + HOLD
     assert found and found.earliest == found.latest == end
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils.history import (
     LOST,
+    UNLEARNT,
     Answer,
     History,
     Opening,
@@ -223,11 +224,18 @@ def test_what_is_seen_at_an_uncertain_time_is_not_gone() -> None:
 
 def test_an_address_that_was_learnt_counts_although_others_could_not_be() -> None:
     history = named(both(publish(start(ONE, TWO), 10), 20), ["198.51.100.3", TWO], (), 30, complete=False)
-    assert history.servers == (Server(ONE, 20), Server("198.51.100.3"), Server(TWO, 20))
-    history = see(both(history, 120), 120, **{"198.51.100.3": OLD})
+    assert history.servers == (Server(ONE, 20), Server("198.51.100.3"), Server(TWO, 20), Server(UNLEARNT))
+    history = named(see(both(history, 120), 120, **{"198.51.100.3": OLD}), [ONE, TWO, "198.51.100.3"], (), 130)
     assert opens(history) == Opening(END + HOLD, ("198.51.100.3 may still serve the RRset 3 1 1 aaaaaaaa..",))
     back = named(named(history, [TWO], (), 130), [ONE], (), 140, complete=False)
-    assert [(server.address, server.removed) for server in back.servers] == [(ONE, None), (TWO, None), ("198.51.100.3", 130)]
+    assert [(server.address, server.removed) for server in back.servers] == [(ONE, None), (TWO, None), (UNLEARNT, None), ("198.51.100.3", 130)]
+
+
+def test_what_cannot_be_learnt_is_waited_for_like_one_that_is_silent_and_no_longer() -> None:
+    history = both(both(named(publish(start(ONE, TWO), 10), [ONE, TWO], (), 15, complete=False), 20), 120)
+    assert opens(history) == Opening(END + HOLD, (f"{UNLEARNT} may still serve the RRset 3 1 1 aaaaaaaa..",))
+    assert opens(named(history, None, (), 130)) == opens(history), "nobody was asked"
+    assert opens(named(history, [ONE, TWO], (), 130)) == Opening(120 + HOLD), "there was no other"
 
 
 def test_an_address_that_was_removed_is_asked_for_the_ttl_of_the_ns_rrset() -> None:
@@ -252,9 +260,9 @@ def test_of_many_machines_behind_one_address_the_signature_is_the_end() -> None:
 
 
 def test_who_is_many_machines_is_known_without_asking_and_stays_so_when_it_is_removed() -> None:
-    history = named(named(start(ONE, TWO), [ONE], (), 40), (), [ONE], 50, complete=False)
+    history = named(named(start(ONE, TWO), [ONE], (), 40), None, [ONE], 50)
     assert history.servers == (Server(ONE, 0, unlistable=True), Server(TWO, 0, removed=40))
-    history = named(named(history, (), [TWO], 60, complete=False), (), (), 70, complete=False)
+    history = named(named(history, None, [TWO], 60), None, (), 70)
     assert history.servers == (Server(ONE, 0), Server(TWO, 0, removed=40, unlistable=True))
     assert named(history, [ONE, TWO], (), 80).servers == (Server(ONE, 0), Server(TWO, 0))
 

@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.selfhost.dane.plugins.filter.rollover_failures import rollover_failures
 from ansible_collections.selfhost.dane.plugins.filter.rollover_outlook import rollover_outlook
 from ansible_collections.selfhost.dane.plugins.filter.status_lines import status_lines
-from ansible_collections.selfhost.dane.plugins.module_utils import progress, rollover
+from ansible_collections.selfhost.dane.plugins.module_utils import progress
 from ansible_collections.selfhost.dane.plugins.module_utils.progress import LEAST, MOST, MOST_FAILURES, PATIENCE, SOON, Outlook
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -36,7 +36,7 @@ def test_a_time_in_words(moment: int, words: str) -> None:
 
 def step(kind: str, not_before: int | None = None, spki: str = B, **more: Any) -> dict[str, Any]:
     return {"host": "vps", "certificate": "g", "step": kind, "spki": spki, "fingerprint": C, "reason": "so", "held_by": [],
-            "not_before": not_before, "deadline": None, **more}
+            "not_before": not_before, "deadline": None, "ordered": [], **more}
 
 
 def report(live: str = A, roll: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -130,22 +130,20 @@ def test_what_failed_is_said_as_long_as_it_is_wanted(steps: list[dict[str, Any]]
     assert rollover_failures(steps, [told], "mx2", NOW) == []
 
 
-TOLD = {"primary": "ns1", "reason": f"{rollover.COMPROMISED}; no cache holds records that the next one does not match"}
+BURNT, ASKED = ({"primary": "ns1", "ordered": [word]} for word in ("compromised", "asked"))
 RESTS = step("rest", primary="ns2")
 
 
 @pytest.mark.parametrize(("steps", "said"), [
-    ([step("deploy", **TOLD), RESTS], "others may have a key of it"),
-    ([step("wait", **TOLD), RESTS], "others may have a key of it"),
-    ([step("make_key", primary="ns1"), RESTS], "others may have a key of it"),
-    ([step("order", primary="ns1", reason=f"{rollover.ASKED}; no cache"), RESTS], "another one is asked for"),
-    ([step("deploy", **TOLD)], ""),                                                          # one primary
-    ([step("deploy", **TOLD), step("wait", primary="ns2", reason=rollover.COMPROMISED)], ""),  # it knows, and time mends it
-    ([step("deploy", **TOLD), step("publish", primary="ns2")], ""),
-    ([step("deploy", **TOLD), {**RESTS, "certificate": "h"}], ""),
-    ([step("deploy", **TOLD), {**RESTS, "host": "mx2"}], ""),
-    ([step("deploy", primary="ns1", reason="its key has been live for its lifetime"), RESTS], ""),  # a second later by its clock
-    ([step("delete_key", primary="ns1"), RESTS], ""),                                        # caches of the other zone may hold it
+    ([step("deploy", **BURNT), RESTS], "others may have a key of it"),
+    ([step("wait", **BURNT), RESTS], "others may have a key of it"),
+    ([step("order", **BURNT), step("wait", primary="ns2")], "others may have a key of it"),  # for a name server of its zone, say
+    ([step("order", **ASKED), RESTS], "another one is asked for"),
+    ([step("deploy", **BURNT)], ""),                                                          # one primary
+    ([step("deploy", **BURNT), step("wait", primary="ns2", ordered=["compromised"])], ""),    # it knows, and time mends it
+    ([step("deploy", **BURNT), {**RESTS, "certificate": "h"}], ""),
+    ([step("deploy", **BURNT), {**RESTS, "host": "mx2"}], ""),
+    ([step("deploy", primary="ns1"), RESTS], ""),                                             # a second later by its clock
 ])
 def test_a_primary_that_was_not_told_is_a_failure(steps: list[dict[str, Any]], said: str) -> None:
     for some in (steps, steps[::-1]):

@@ -272,6 +272,17 @@ def test_a_compromised_key_that_no_host_has_any_more_leaves_the_rrset(tmp_path: 
     assert published(update(path, now, now=10, order=Order(compromised=frozenset({B}))))[0] == [f"3 1 1 {A}", f"3 1 1 {C}"]
 
 
+def test_a_compromised_key_without_a_file_keeps_its_record_while_it_is_presented(tmp_path: Path) -> None:
+    """A service that was not restarted presents what was lost on the disk."""
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    for now in (10, 20):
+        update(path, [report(keys=(C, D), live=C, presents=A, proven=False)], now=now)
+    burnt = update(path, [report(keys=(C, D), live=C, presents=A, proven=False)], now=30, order=Order(compromised=frozenset({A})))
+    assert published(burnt) == ([f"3 1 1 {key}" for key in (A, B, C, D)], 100)
+    assert published(update(path, [report(keys=(C, D), live=C)], now=40)) == ([f"3 1 1 {key}" for key in (B, C, D)], 100)
+
+
 def test_of_a_zone_that_is_not_on_record_any_rrset_may_be_in_a_cache(tmp_path: Path) -> None:
     """The record was lost: no key changes before what nobody knows can be in no cache any more."""
     path = tmp_path / "record.json"
@@ -539,9 +550,47 @@ def test_what_is_seen_while_no_time_passes_does_not_count_as_gone(tmp_path: Path
 
     update(path, [report()], now=5)
     update(path, [report()], now=50000, answered=(A, B))
-    assert seen(50010, 0, (A, B), "a") == {None}                                # A, B and C are published
-    assert seen(51000, 7200, (A, B, C), "b") == {None} and seen(52000, 7200, (A, B, C), "b") == {None}
-    assert seen(53000, 0, (A, B, C), "b") == {53000}
+    assert seen(50010, 0, (A, B), "a") == {None}                                # B and C are published
+    assert seen(51000, 7200, (B, C), "b") == {None} and seen(52000, 7200, (B, C), "b") == {None}
+    assert seen(53000, 0, (B, C), "b") == {53000}
+
+
+def apart(path: Path, zones: Any, now: int, looks: dict[str, Observation] | None = None) -> Outcome:
+    """A run after a start of the primary, with clocks that do not agree, so that no time passes."""
+    return records.update(str(path), "vps", zones, [], looks or {}, NOTHING, RULES, VALIDITY, clock.Reading(now + 7200, 1, "b"), now, True)
+
+
+def test_no_name_server_is_removed_while_no_time_passes(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+
+    def servers(outcome: Outcome) -> dict[str, int | None]:
+        return {one["address"]: one["removed"] for one in outcome.after["zones"]["pyon.example"]["servers"] if one["address"] != history.UNLEARNT}
+
+    update(path, [report()], now=5, answered=(A, B))
+    update(path, [report(keys=(A, B, C), live=B)], now=10, answered=(A, B))  # what is replaced now is in the second one for ever
+    assert servers(apart(path, ZONES, 50000, {"pyon.example": Observation(NS[:1])})) == dict.fromkeys(NS)
+    done = records.update(str(path), "vps", ZONES, [], {"pyon.example": Observation(NS[:1])}, NOTHING, RULES, VALIDITY,
+                          clock.Reading(60000, 2, "b"), 60000, True)
+    assert servers(done) == {NS[0]: None, NS[1]: 60000}
+
+
+def test_nothing_takes_the_place_of_a_lost_record_while_the_clocks_do_not_agree(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    update(path, [report()])
+    kept = path.read_bytes()
+    later = Observation(NS, {OWNER: [history.Answer(NS[0], frozenset(map(spki_record, (A, B, C))), 100, 50000 + VALIDITY, 1000)]})
+    for wanted, looks in (([*ZONES, {**ZONES[0], "name": "kodama.example"}], {}), (ZONES, {"pyon.example": later})):
+        with pytest.raises(DaneError, match=r"clocks .* are 7200 seconds apart, .* is missing or an older one, is not begun before they agree"):
+            apart(path, wanted, 50000, looks)
+    assert path.read_bytes() == kept
+
+
+def test_what_the_operator_said_of_a_certificate(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert records.ordered(update(path, [report()]).after, "vps", "g") == records.ordered({"reports": {}, "asked": {}, "compromised": []}, "vps", "g") == []
+    assert records.ordered(update(path, [], order=Order(roll=frozenset({("vps", "g")}))).after, "vps", "g") == ["asked"]
+    after = update(path, [], order=Order(compromised=frozenset({B}))).after
+    assert records.ordered(after, "vps", "g") == ["asked", "compromised"] and records.ordered(after, "vps", "h") == []
 
 
 def test_how_long_a_key_has_been_live_is_told_by_the_clock_of_its_host(tmp_path: Path) -> None:
@@ -728,6 +777,16 @@ def test_a_host_is_added_key_first_and_leaves_address_first(tmp_path: Path) -> N
     gone = run(path, start + 152 + hold, "vps", served=(A, B, C, D), gives=("vps",))
     assert published(gone)[0] == [f"3 1 1 {A}", f"3 1 1 {B}"] and not gone.notes
     assert records.leaving(gone.after, "pyon.example") == [] and gone.after["zones"]["pyon.example"]["names"]["g.pyon.example."]["others"] == {}
+
+
+def test_no_host_leaves_a_name_while_no_time_passes(tmp_path: Path) -> None:
+    path, both = tmp_path / "record.json", ("vps", "mx2")
+    entered = run(path, 0, *both)
+    assert behind(entered, *both) == [*HOSTS["vps"], *HOSTS["mx2"]]
+    done = apart(path, zones_of("vps"), 50000)
+    assert done.after["zones"]["pyon.example"]["names"] == entered.after["zones"]["pyon.example"]["names"]
+    left = run(path, 60000, "vps", served=(A, B, C, D))
+    assert behind(left, "vps") == HOSTS["vps"] and records.leaving(left.after, "pyon.example") == ["g.pyon.example."]
 
 
 def test_what_nobody_asked_the_name_servers_for_is_waited_out(tmp_path: Path) -> None:
@@ -994,6 +1053,34 @@ def test_where_the_record_is_lost_or_older_nothing_is_known_of_another_certifica
     signed = {"pyon.example": {W: (frozenset(map(spki_record, (A, B))), 100, 3)}}
     done = update(path, [], zones, now=10, signed=signed)
     assert records.published(done.after, "pyon.example")[W] and not moved(done, zones)
+
+
+def test_an_older_record_holds_no_certificate_back_that_answers_already(tmp_path: Path) -> None:
+    """A backup of it was put back, of before the name went to another certificate by way of a pair."""
+    path, zones = tmp_path / "record.json", answering(("w",))
+    one_for_both(path)
+    signed = {"pyon.example": {W: (frozenset(map(spki_record, (A, B, C, D))), 100, 3)}}
+    assert not moved(update(path, [], zones, now=10, signed=signed), zones)
+    assert not moved(update(path, [told(zones, g=(A, B), w=(C, D))], zones, now=20, signed=signed), zones)
+    path.unlink()
+    one_for_both(path)
+    known = {"pyon.example": {W: (frozenset(map(spki_record, (A,))), 100, 3)}}  # older, and without anything that nobody knows
+    assert moved(update(path, [], zones, now=10, signed=known), zones)
+
+
+def test_where_an_older_version_did_not_say_what_a_certificate_answers_for_it_stays_unknown(tmp_path: Path) -> None:
+    path, pair = tmp_path / "record.json", answering(("g", "t"))
+    one_for_both(path)
+    kept = json.loads(path.read_text())
+    del kept["reports"]["vps"]["certificates"]["g"]["owners"]
+    path.write_text(json.dumps(kept))
+    without = told(pair, g=(A, B), t=("", E, F))
+    for one in without["certificates"]:
+        one["endpoints"] = []
+    done = update(path, [without], pair, now=10)
+    assert not moved(done, pair)
+    assert {name: one.get("owners") for name, one in done.after["reports"]["vps"]["certificates"].items()} == {"g": None, "t": []}
+    assert update(path, [told(pair, g=(A, B), t=("", E, F))], pair, now=20).after["reports"]["vps"]["certificates"]["g"]["owners"] == [OWNER, W]
 
 
 def test_a_certificate_whose_keys_caches_know_takes_a_name(tmp_path: Path) -> None:
