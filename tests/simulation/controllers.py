@@ -218,15 +218,17 @@ class Controller:
         return rollover.bound([Owner("", 0, known or history.lost(History(), self.rules.caches, 0)) for known in histories], self.wanted())
 
     def addresses(self) -> list[str]:
-        """The name servers as parent and zone name them."""
-        return [server.address for server in self.fleet.world.servers if server.removed is None]
+        """The name servers as parent and zone name them, but for those that cannot be learnt."""
+        named = [server.address for server in self.fleet.world.servers if server.removed is None]
+        return [address for address in named if self.complete() or address in self.fleet.learnt]
 
     def complete(self) -> bool:
         """Whether it is known that these are all."""
         return self.fleet.now >= self.fleet.unlearnt_until
 
     def answers(self, owner: str) -> Iterable[history.Answer]:
-        return self.fleet.world.answers(owner)
+        learnt = set(self.addresses())
+        return [answer for answer in self.fleet.world.answers(owner) if answer.address in learnt]
 
     def unknown(self, known: History, now: int) -> History:
         """The history where the record was lost, or an older one is in its place."""
@@ -559,10 +561,10 @@ class BothAtOnce(Controller):
 
 
 class KnownAlone(Controller):
-    """16. While not all name servers can be learnt go on with those that are known, whatever others say."""
+    """16. While not all name servers can be learnt go on with those that are known."""
 
-    def addresses(self) -> list[str]:
-        return super().addresses() if self.complete() else []
+    def believed(self, known: History) -> History:
+        return replace(known, servers=tuple(server for server in known.servers if server.address != history.UNLEARNT))
 
 
 BAD: dict[str, type[Controller]] = {

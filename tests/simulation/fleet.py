@@ -59,7 +59,7 @@ class Troubles:
     ttl: float = 0.0           # the wanted TTL of an owner changes
     ttls: tuple[int, ...] = (20, 20, 5, 60)  # seconds
     bogus: float = 0.0         # the zone does not validate, as far as the controller sees
-    unlearnt: float = 0.0      # whether a name server has an address of the other family cannot be looked up
+    unlearnt: float = 0.0      # the addresses of name servers that come from now on cannot be looked up
     unlearnt_seconds: int = 2000
     drift: float = 0.0         # the controller's clock loses a second
     jump: float = 0.0          # the clock of the primary or of the controller is set to anything, or set right
@@ -197,6 +197,7 @@ class Fleet:
         self.world = World(POLICY, faults, EXPIRE, VALIDITY, RESIGN, random.Random(f"servers {seed}"))
         self.caches = some_caches() if caches else []
         self.ca_up_from = self.bogus_until = self.revoke_until = self.unlearnt_until = 0
+        self.learnt: set[str] = set()              # the name servers whose addresses can be looked up while others cannot
         # A roll that is due ends within this: the signatures of what was replaced, its hold, the lead, and some runs.
         self.bound = POLICY.lost_signature + POLICY.skew + history.hold(max(POLICY.lost_ttl, *troubles.ttls), POLICY) + POLICY.lead + 12 * TIMER
         self.compromised: set[str] = set()
@@ -421,6 +422,7 @@ class Fleet:
             self.ca_up_from = now + self.rng.randint(1, troubles.ca_down_seconds)
         if troubles.unlearnt and now >= self.unlearnt_until and chance() < troubles.unlearnt:
             self.unlearnt_until = now + self.rng.randint(1, troubles.unlearnt_seconds)
+            self.learnt = {server.address for server in self.world.servers if server.removed is None}
         if chance() < troubles.bogus:
             self.bogus_until = now + self.rng.randint(1, 200)
         if chance() < troubles.ttl:

@@ -79,7 +79,7 @@ BITES = {
     "13 own timers": ("certificates", 1),
     "14 free at once": ("changing schemes", 1),
     "15 both at once": ("pairs", 1),
-    "16 those that are known": ("half-known servers", 1),
+    "16 those that are known": ("half-known servers", 4),
 }
 
 
