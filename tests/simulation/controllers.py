@@ -15,7 +15,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, sp
 from fleet import EXPIRE, RULES, RUN, VALIDITY, Fleet, Host, issuer_record
 
 # All that plan() has said to anybody: the kinds of steps, and the sentences.
-said_kinds: set[str] = set()
+transitions: set[tuple[str, str]] = set()      # each step that plan() took, and why
 said: set[str] = set()
 
 
@@ -252,7 +252,7 @@ def noted(plan: Plan) -> Plan:
     for rrset in plan.rrsets.values():
         said.update((rrset.reason, *rrset.held_by))
     for step in plan.steps.values():
-        said_kinds.add(step.kind)
+        transitions.add((step.kind, step.reason))
         said.update((step.reason, *step.held_by))
     return plan
 

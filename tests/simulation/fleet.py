@@ -331,7 +331,8 @@ class Fleet:
                 self.counts["emergencies"] += 1
                 self._exempt |= {(host.name, key.spki, rrset) for rrset in self.world.served if rrset[0] in host.owners}
                 if self.now < self.revoke_until + RUN:  # the run began before that
-                    self._burnt[key.spki] = self.now + VALIDITY + POLICY.skew + CACHES["stale"](max(ttl for _owner, _records, ttl in self.world.served))
+                    ttl = max((ttl for _owner, _records, ttl in self.world.served), default=0)  # 0 where nobody was asked yet
+                    self._burnt[key.spki] = self.now + VALIDITY + POLICY.skew + CACHES["stale"](ttl)
             host.since, host.asked = self.now, False
             if self.rng.random() < self.troubles.late:
                 for endpoint in host.endpoints[1::2]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from controllers import BAD, Controller, Ours, said, said_kinds
+from controllers import BAD, Controller, Ours, transitions
 from fleet import CACHES
 from worlds import BITES, SECONDS, WORLDS, live
 
@@ -41,8 +41,8 @@ def main(seeds: int) -> int:
                   "" if good else "WRONG", "*" if world == bites else "", flush=True)
             for text in wrong[:3] if name == "ours" else []:
                 print("   ", text)
-    print("\n* the world that bites this strategy\n\nplan() took these steps:", ", ".join(sorted(said_kinds)))
-    print(f"and gave {len(said)} reasons")
+    print("\n* the world that bites this strategy\n\nplan() took these steps:")
+    print(*(f"    {kind}: {reason}" for kind, reason in sorted(transitions)), sep="\n")
     return 1 if failed else 0
 
 

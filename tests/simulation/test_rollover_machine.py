@@ -131,3 +131,16 @@ class Rollover(RuleBasedStateMachine):
 
 TestRollover = Rollover.TestCase
 TestRollover.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+
+
+def test_a_key_is_stolen_before_a_name_server_was_asked() -> None:
+    """A run of the machine that once broke the judge: nothing was served when the next key went live."""
+    machine = Rollover()
+    machine.begin(hosts=1, unpublished=True, seed=0, scheme="both")
+    for _time in range(8):
+        machine.the_scheme_is_changed()
+    machine.the_ca_is_down(1)
+    machine.services_are_not_restarted(0, 268)
+    machine.a_key_is_stolen(0, both=False, revoke_now=True)
+    machine.no_invariant_is_broken()
+    machine.teardown()
