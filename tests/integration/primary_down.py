@@ -7,13 +7,30 @@ Of `make faults`: python -m pytest -s tests/integration/primary_down.py
 from __future__ import annotations
 
 import json
+import threading
 
-from lab_client import ADDRESSES, FLEET, MX, MX2, VPS, ZONE, good, lab, on, playbook, site, start_again, verify, wait_for
-from test_5_timers import FORGET, Watcher, presented
+from lab_client import ADDRESSES, FLEET, MX, MX2, PEER, VPS, ZONE, good, lab, on, playbook, site, start_again, verify, wait_for
+from test_5_timers import FORGET, presented
 
 LIFETIME = 120  # seconds of a certificate
 SHORT = ("-e", json.dumps({"dane_policy": {"signature_validity": 3600, "signature_renewal": 1800, "timer_interval": 10}}),
          "-e", json.dumps({"dane_zones": {ZONE: {"primary": VPS, "secondaries": ["home.pyon.example"], "ttl": 10, "expire": 600, "mx": {MX: 10, MX2: 20}}}}))
+
+
+class Watcher(threading.Thread):
+    """A DANE sender that looks again and again."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__()
+        self.destination = destination
+        self.stop = threading.Event()
+        self.seen: list[str] = []
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            for family in ("ipv4", "ipv6"):
+                self.seen.append(on(PEER, f"posttls-finger -c -a {family} -l dane -L summary {self.destination}", check=False))
+            self.stop.wait(0.5)
 
 
 def test_the_certificate_is_renewed_while_the_primary_is_off(converged: None) -> None:

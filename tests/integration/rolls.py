@@ -72,9 +72,13 @@ class Seen:
         return {look["kind"].removeprefix("floor ").removeprefix("stale ") for look in self.wrong()}
 
     def apart(self) -> str:
-        """What came of the looks of a cache that serves expired data without end, and is asked once a minute."""
-        looks = [look["good"] for look in self.looks if not promised(look)]
-        return f"apart, with expired data without end: {len(looks)} looks, {looks.count(False)} failed"
+        """What came of the looks behind each cache that does not honour TTLs: one with a floor, one that serves expired data for a while, one without end."""
+        looks = {cache: [look["good"] for look in self.looks if look["kind"].startswith(cache + " ")] for cache in ("floor", "stale", "endless")}
+        return "apart: " + ", ".join(f"{cache} {len(good)} looks, {good.count(False)} failed" for cache, good in looks.items())
+
+    def rate(self) -> float:
+        """Looks in a second, but for those of caches that nothing is promised to."""
+        return sum(map(promised, self.looks)) / (self.ended - self.began)
 
     def outages(self) -> dict[str, float]:
         """Seconds from the first to the last look of each kind that failed."""
@@ -106,7 +110,8 @@ class Seen:
                             for name, host in (("Postfix", PEER), ("Exim", ACME)))
         outages = ", ".join(f"{kind} for {seconds:.0f} s" for kind, seconds in self.outages().items())
         said = " ".join(self.wrong()[0]["said"].split())[-200:] if outages else ""
-        return (f"{sum(map(promised, self.looks))} looks, at most {self.gap():.1f} s apart, {f'failed: {outages} ({said})' if outages else '0 failed'}; "
+        came = f"failed: {outages} ({said})" if outages else "0 failed"
+        return (f"{sum(map(promised, self.looks))} looks, {self.rate():.0f} in a second, at most {self.gap():.1f} s apart, {came}; "
                 f"{senders}; {self.apart()}")
 
 
@@ -144,6 +149,7 @@ def peers(names: tuple[str, ...] = (MX, ZONE), addresses: tuple[str, ...] = ADDR
     assert seen.gap() < GAP, f"nobody looked for {seen.gap():.0f} s"
     gaps = seen.gaps()
     print("each kind of look, longest time without one:", ", ".join(f"{kind} {gap:.1f} s" for kind, gap in gaps.items()))
+    assert seen.rate() > 3, f"only {seen.rate():.1f} looks in a second"
     still = [kind for kind, gap in gaps.items() if gap >= 3 * GAP]  # some are made every 12 seconds, and may wait for a server that is off
     assert not still, f"for {3 * GAP} s there was no look of the kind {still}"
 
