@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import clock, history, rollover
 from ansible_collections.selfhost.dane.plugins.module_utils.history import History
 from controllers import BAD, Controller, Ours, said, transitions
-from fleet import POLICY, RUN, TIMER, Fleet, Troubles, live_through
+from fleet import CACHES, POLICY, RUN, TIMER, Fleet, Troubles, live_through
 from servers import Faults
 from worlds import BITES, WORLDS, live
 
@@ -65,6 +65,31 @@ def test_a_bad_strategy_breaks_what_it_should_and_ours_does_not(name: str) -> No
             assert not ours(world, seed).wrong
             return
     pytest.fail(f"{name} breaks nothing in the world {world}")
+
+
+class Hasty(Controller):
+    """Publishes as if each endpoint presented what is live."""
+
+    def backends(self, record):  # type: ignore[no-untyped-def]
+        return [replace(one, renews=True, proven=True, presented=tuple(
+            replace(seen, spki=seen.spki or one.live, fingerprint=seen.fingerprint or one.fingerprint, error="") for seen in one.presented))
+            for one in super().backends(record)]
+
+
+def test_records_that_are_published_before_there_is_tls_are_seen() -> None:
+    assert any(text.startswith("2 ") for seed in range(5) for text in live("first publication", seed, Hasty).wrong)
+
+
+@pytest.mark.parametrize("kind", CACHES)
+def test_a_cache_that_holds_more_than_the_account_says_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setitem(CACHES, kind, lambda _ttl: 0)
+    assert any(text.startswith("0 ") and kind in text for text in live("calm", 0, caches=True).wrong)
+
+
+def test_those_who_do_nothing_wrong_are_clean_where_others_are_bitten() -> None:
+    """Each bad strategy is this one but for its fault."""
+    for world in {world for world, _invariant in BITES.values()}:
+        assert not live(world, 1, Controller).wrong
 
 
 def test_where_an_older_record_is_believed_caches_hold_what_nobody_knows_of(monkeypatch: pytest.MonkeyPatch) -> None:

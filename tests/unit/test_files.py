@@ -43,6 +43,29 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_what_is_renamed_is_on_the_disk_before_and_its_directory_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power loss could leave an empty file, or the old one although its reader was told."""
+    done: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, os.rename
+
+    def syncs(descriptor: int) -> None:
+        done.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        fsync(descriptor)
+
+    def renames(old: str, new: str) -> None:
+        done.append(("rename", Path(old).name))
+        rename(old, new)
+
+    monkeypatch.setattr(files.os, "fsync", syncs)
+    monkeypatch.setattr(files.os, "rename", renames)
+    files.write_file(str(tmp_path / "file"), b"new")
+    temporary = done[0][1]
+    assert temporary.endswith(".new") and done == [("fsync", temporary), ("rename", temporary), ("fsync", tmp_path.name)]
+    done.clear()
+    files.switch_link(str(tmp_path / "live"), "two")
+    assert done == [("rename", ".live.new"), ("fsync", tmp_path.name)]
+
+
 def test_switch_link_replaces_and_survives_its_own_leftover(tmp_path: Path) -> None:
     link = tmp_path / "live"
     files.switch_link(str(link), "one")

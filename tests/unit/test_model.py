@@ -410,7 +410,9 @@ BAD: list[tuple[str, Any, tuple[str, ...]]] = [
     ("revoked is no list", (("dane_revoked",), {"ab" * 32: True}), ("True} is not a list; write a list",)),
     ("revoke now", (("dane_revoke_now",), "perhaps"), ("dane_revoke_now: perhaps is not a boolean; write true or false",)),
     ("wait", (("dane_wait",), 1), ("dane_wait: 1 is not a boolean; write true or false",)),
-    ("negative lead", (("dane_policy", "lead"), -1), ("dane_policy, lead: -1 is out of range; give a number from 0",)),
+    *((f"negative {key}", (("dane_policy", key), -1), (f"dane_policy, {key}: -1 is out of range; give a number from {least} to ",)) for key, least in (
+        ("signature_validity", 1), ("signature_renewal", 1), ("timer_interval", 1), ("key_lifetime", 0), ("lead", 0), ("session", 0), ("cache_floor", 0),
+        ("cache_hops", 1), ("clock_margin", 0), ("fall_back", 0), ("ns_ttl", 0), ("signature_skew", 0), ("highest_tlsa_ttl", 1), ("retire_after", 0))),
     ("hops", (("dane_policy", "cache_hops"), 0), ("dane_policy, cache_hops: 0 is out of range; give a number from 1 to 16",)),
     ("key lifetime", (("dane_policy", "key_lifetime"), "newer"), ("dane_policy, key_lifetime: newer is not a whole number",)),
     ("key lifetime and hold", (("dane_policy", "key_lifetime"), 356460),
