@@ -718,6 +718,8 @@ def test_of_a_host_that_has_lost_its_live_key_the_stolen_ones_leave_and_the_othe
 
 def test_what_no_client_can_reach_any_more_leaves_the_rrset() -> None:
     assert plan([replace(owner(A, B, C), unused=rrset(C, D))], [backend()], RULES, 5000).rrsets[MAIL].records == rrset(A, B)
+    presents = backend(presented=(seen(C),))
+    assert plan([replace(owner(A, B, C), unused=rrset(C, D))], [presents], RULES, 5000).rrsets[MAIL].records == rrset(A, B, C), "an endpoint presents it still"
 
 
 def test_what_has_records_and_lost_its_live_link_gets_no_more() -> None:
