@@ -208,12 +208,14 @@ def _untold(steps: Iterable[Json], host: str) -> list[str]:
             found.setdefault(str(step["certificate"]), []).append(step)
     lines: list[str] = []
     for certificate, mine in sorted(found.items()):
-        for order, what, cure in (("compromised", "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
-                                  ("asked", "another one is asked for", f"dane_roll={certificate}")):
-            told = [step for step in mine if order in step["ordered"]]
-            untold = [step for step in mine if order not in step["ordered"]]
-            if told and untold:
-                names = [", ".join(str(step["primary"]) for step in some) for some in (told, untold)]
+        burnt = {key for step in mine for key in step["ordered"]["burnt"]}
+        asked = {step["ordered"]["asked"] for step in mine} - {""}
+        of_burnt = [step for step in mine if not burnt <= {*step["ordered"]["compromised"]}]
+        of_asked = [step for step in mine if not step["ordered"]["asked"] and step["ordered"]["live"] in asked]
+        for untold, what, cure in ((of_burnt, "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
+                                   (of_asked, "another one is asked for", f"dane_roll={certificate}")):
+            if untold:
+                names = [", ".join(str(step["primary"]) for step in some) for some in ([step for step in mine if step not in untold], untold)]
                 lines.append(f"{certificate} of {host} does not go over to another key: {names[0]} knows that {what}, and {names[1]}, in whose zones it has"
                              f" names too, was not told; give -e {cure} again while all primaries can be reached")
     return lines

@@ -209,8 +209,11 @@ def leaving(record: Json, zone: str) -> list[str]:
 def address_records(record: Json, zone: Json) -> list[Json]:
     """The records of `zone` as the slice has them, without the addresses of hosts that are not behind their names yet."""
     names = record["zones"].get(zone["name"], {}).get("names", {})
-    withheld = {(name["name"], address) for name in zone.get("names", ()) for one in name["hosts"] for address in one["addresses"]}
-    withheld -= {(name, address) for name, entry in names.items() for addresses in entry["hosts"].values() for address in addresses}
+    withheld = set()
+    for name in zone.get("names", ()):
+        outside = [one for one in name["hosts"] if one["host"] not in names.get(name["name"], {"hosts": ()})["hosts"]]
+        if len(outside) < len(name["hosts"]):  # a name never is without addresses
+            withheld |= {(name["name"], address) for one in outside for address in one["addresses"]}
     return [one for one in zone.get("records", ()) if one["type"] not in ("A", "AAAA") or (one["owner"], one["data"]) not in withheld]
 
 
@@ -285,9 +288,11 @@ def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], 
         return
     past = _history_of(kept, kept["owners"][owner])
     current = past.current()
-    lost = any(one.records == LOST for one in past.rrsets)
-    if lost and current and not all(any(one in standing(each) for each in record["reports"]) for one in current.records):
-        return  # the record is an older one, of before a certificate that may answer for it already
+    others_of = [one for one in past.rrsets if one is not current and one.records != LOST]
+    if current and others_of and len(others_of) + 1 < len(past.rrsets):
+        news = current.records.difference(*(one.records for one in others_of))
+        if not all(any(one in standing(each) for each in record["reports"]) for one in news):
+            return  # the record is an older one, of before a certificate that may answer for it already
     stands = standing(host)
     for certificate in sorted({*new} - there):
         if there and not _live(record["reports"], host, certificate):
@@ -338,11 +343,14 @@ def lasting(record: Json) -> Json:
             "names": {name: one["hosts"] for zone in record["zones"].values() for name, one in zone.get("names", {}).items()}}
 
 
-def ordered(record: Json, host: str, certificate: str) -> list[str]:
-    """What the operator has said of a certificate: "compromised" where others may have a key of it, "asked" where another one is to go live."""
+def ordered(record: Json, host: str, certificate: str) -> Json:
+    """What the operator has said, as far as it is of a certificate: `asked` is the live key that is to be rolled, `burnt` those of its keys that others have.
+
+    live: its live key, as far as is known.  compromised: all keys that others may have.
+    """
     known: Json = record["reports"].get(host, {"certificates": {}})["certificates"].get(certificate, {"keys": []})
-    burnt = any(key["spki"] in record["compromised"] for key in known["keys"])
-    return [*(["asked"] if certificate in record["asked"].get(host, {}) else []), *(["compromised"] if burnt else [])]
+    return {"live": _live(record["reports"], host, certificate), "asked": record["asked"].get(host, {}).get(certificate, ""),
+            "burnt": [key["spki"] for key in known["keys"] if key["spki"] in record["compromised"]], "compromised": [*record["compromised"]]}
 
 
 def _hex(text: Any, host: str) -> str:
@@ -383,7 +391,8 @@ def _remembered(report: Json, before: Json, held: frozenset[str]) -> Json:
         }
         former: Json = before.get(certificate["name"], {"owners": []})
         # one that is held back answers for nothing yet; and in site.yml a host first reports without a look at its endpoints
-        there = sorted({f"_{int(seen['port'])}._tcp.{seen['name']}." for seen in certificate["endpoints"] if live}) or former.get("owners")
+        there = sorted({f"_{int(seen['port'])}._tcp.{seen['name']}." for seen in certificate["endpoints"] if live}) or former.get(
+            "owners", None if former.get("live") else [])
         if there is not None:  # else an older version did not write it down
             certificates[certificate["name"]]["owners"] = there
     return {"certificates": certificates}
@@ -615,7 +624,7 @@ def _past(record: Json, zone: Json, policy: Policy, seen: Observation | None, se
     for wanted in zone["tlsa_owners"]:
         past.setdefault(wanted["owner"], History(servers))
     # what the operator says of servers counts also where nobody was asked
-    told = {owner: history.named(one, seen.addresses if seen else None, zone.get("anycast", ()), now, bool(seen and seen.complete and not trouble))
+    told = {owner: history.named(one, seen.addresses if seen and not trouble else None, zone.get("anycast", ()), now, bool(seen and seen.complete))
             for owner, one in past.items()}
     if seen:
         told = {owner: history.observed(one, seen.answers.get(owner, ()), policy, now, not trouble) for owner, one in told.items()}

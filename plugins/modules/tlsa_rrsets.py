@@ -174,10 +174,27 @@ steps:
       type: int
       sample: 1795600000
     ordered:
-      description: What this primary was told of it - V(asked) where another key is to go live, V(compromised) where others may have one of its keys.
-      type: list
-      elements: str
-      sample: []
+      description: What this primary was told by the operator that is of the certificate.
+      type: dict
+      contains:
+        live:
+          description: The SHA-256 of its live key, as far as is known.
+          type: str
+          sample: d54f7bb1c1c9ba7b8a5cb4a91d2ad9b6b7ce4e9b8bcb8fd77ff8b1bdb45ff78f
+        asked:
+          description: The SHA-256 of the live key that is to be rolled, or nothing.
+          type: str
+          sample: ""
+        burnt:
+          description: The SHA-256 of those of its keys that others may have.
+          type: list
+          elements: str
+          sample: []
+        compromised:
+          description: The SHA-256 of all keys that others may have.
+          type: list
+          elements: str
+          sample: []
 published:
   description: The keys of each certificate of each host, as it last said, that have TLSA records.
   returned: success

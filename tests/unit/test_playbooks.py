@@ -50,10 +50,14 @@ print(json.dumps(answer))
 '''
 
 
+def ordered(*burnt: str) -> dict[str, Any]:
+    return {"live": A, "asked": "", "burnt": [*burnt], "compromised": [*burnt]}
+
+
 def step(kind: str, spki: str = B, host: str = VPS, certificate: str = CERTIFICATE, not_before: int | None = None,
          held: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": C, "reason": f"because of {kind}", "held_by": list(held),
-            "not_before": not_before, "deadline": None, "ordered": []}
+            "not_before": not_before, "deadline": None, "ordered": ordered()}
 
 
 def report(live: str = A, keys: tuple[str, ...] = (A, B), host: str = VPS, certificate: str = CERTIFICATE) -> dict[str, Any]:
@@ -261,7 +265,7 @@ def test_what_the_operator_has_to_see_to_is_a_failure_beside_what_failed(world: 
 def test_a_primary_that_was_not_told_of_a_compromised_key_is_named(world: World) -> None:
     world.inventory["all"]["vars"]["dane_zones"]["elsewhere.example"] = {"primary": MX2}
     world.inventory["all"]["vars"]["dane_certificates"][CERTIFICATE]["names"] = [CERTIFICATE, "g.elsewhere.example"]
-    world.look([{**step("deploy"), "ordered": ["compromised"]}])
+    world.look([{**step("deploy"), "ordered": ordered(A)}])
     world.say("tlsa_rrsets", MX2, recorded={"changed": False, "zones": [], "time": int(time.time())}, looks=[
         {"changed": False, "zones": [], "steps": [step("rest")], "seen": [], "plans": [], "hosts": [], "alarms": [], "time": int(time.time())}])
     status, said = world.play("renew")

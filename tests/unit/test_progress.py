@@ -34,9 +34,13 @@ def test_a_time_in_words(moment: int, words: str) -> None:
     assert progress.when(moment, NOW) == words
 
 
+def ordered(live: str = A, asked: str = "", burnt: list[str] | None = None, compromised: list[str] | None = None) -> dict[str, Any]:
+    return {"live": live, "asked": asked, "burnt": burnt or [], "compromised": compromised or burnt or []}
+
+
 def step(kind: str, not_before: int | None = None, spki: str = B, **more: Any) -> dict[str, Any]:
     return {"host": "vps", "certificate": "g", "step": kind, "spki": spki, "fingerprint": C, "reason": "so", "held_by": [],
-            "not_before": not_before, "deadline": None, "ordered": [], **more}
+            "not_before": not_before, "deadline": None, "ordered": ordered(), **more}
 
 
 def report(live: str = A, roll: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def test_what_failed_is_said_as_long_as_it_is_wanted(steps: list[dict[str, Any]]
     assert rollover_failures(steps, [told], "mx2", NOW) == []
 
 
-BURNT, ASKED = ({"primary": "ns1", "ordered": [word]} for word in ("compromised", "asked"))
+BURNT, ASKED = {"primary": "ns1", "ordered": ordered(burnt=[A])}, {"primary": "ns1", "ordered": ordered(asked=A)}
 RESTS = step("rest", primary="ns2")
 
 
@@ -140,7 +144,11 @@ RESTS = step("rest", primary="ns2")
     ([step("order", **BURNT), step("wait", primary="ns2")], "others may have a key of it"),  # for a name server of its zone, say
     ([step("order", **ASKED), RESTS], "another one is asked for"),
     ([step("deploy", **BURNT)], ""),                                                          # one primary
-    ([step("deploy", **BURNT), step("wait", primary="ns2", ordered=["compromised"])], ""),    # it knows, and time mends it
+    ([step("deploy", **BURNT), step("wait", primary="ns2", ordered=ordered(burnt=[A]))], ""),  # it knows, and time mends it
+    ([step("deploy", **BURNT), step("rest", primary="ns2", ordered=ordered(compromised=[A]))], ""),  # nor has it a record of it any more
+    ([step("deploy", **BURNT), step("rest", primary="ns2", ordered=ordered(compromised=[B]))], "others may have a key of it"),
+    ([step("order", **ASKED), step("wait", primary="ns2", ordered=ordered(asked=A))], ""),
+    ([step("order", **ASKED), step("rest", primary="ns2", ordered=ordered(live=B))], ""),      # it was told, and knows that it is done
     ([step("deploy", **BURNT), {**RESTS, "certificate": "h"}], ""),
     ([step("deploy", **BURNT), {**RESTS, "host": "mx2"}], ""),
     ([step("deploy", primary="ns1"), RESTS], ""),                                             # a second later by its clock

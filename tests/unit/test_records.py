@@ -600,10 +600,13 @@ def test_nothing_takes_the_place_of_a_lost_record_while_the_clocks_do_not_agree(
 
 def test_what_the_operator_said_of_a_certificate(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    assert records.ordered(update(path, [report()]).after, "vps", "g") == records.ordered({"reports": {}, "asked": {}, "compromised": []}, "vps", "g") == []
-    assert records.ordered(update(path, [], order=Order(roll=frozenset({("vps", "g")}))).after, "vps", "g") == ["asked"]
-    after = update(path, [], order=Order(compromised=frozenset({B}))).after
-    assert records.ordered(after, "vps", "g") == ["asked", "compromised"] and records.ordered(after, "vps", "h") == []
+    nothing = {"live": A, "asked": "", "burnt": [], "compromised": []}
+    assert records.ordered(update(path, [report()]).after, "vps", "g") == nothing
+    assert records.ordered({"reports": {}, "asked": {}, "compromised": []}, "vps", "g") == {**nothing, "live": ""}
+    assert records.ordered(update(path, [], order=Order(roll=frozenset({("vps", "g")}))).after, "vps", "g") == {**nothing, "asked": A}
+    after = update(path, [], order=Order(compromised=frozenset({B, C}))).after
+    assert records.ordered(after, "vps", "g") == {"live": A, "asked": A, "burnt": [B], "compromised": [B, C]}
+    assert records.ordered(after, "vps", "h") == {"live": "", "asked": "", "burnt": [], "compromised": [B, C]}
 
 
 def test_how_long_a_key_has_been_live_is_told_by_the_clock_of_its_host(tmp_path: Path) -> None:
@@ -798,6 +801,9 @@ def test_no_host_leaves_a_name_while_no_time_passes(tmp_path: Path) -> None:
     assert behind(entered, *both) == [*HOSTS["vps"], *HOSTS["mx2"]]
     done = apart(path, zones_of("vps"), 50000)
     assert done.after["zones"]["pyon.example"]["names"] == entered.after["zones"]["pyon.example"]["names"]
+    alone = tmp_path / "alone.json"
+    run(alone, 0, "vps")
+    assert behind(apart(alone, zones_of("mx2"), 50000), "mx2") == HOSTS["mx2"], "it never is without addresses"
     left = run(path, 60000, "vps", served=(A, B, C, D))
     assert behind(left, "vps") == HOSTS["vps"] and records.leaving(left.after, "pyon.example") == ["g.pyon.example."]
 
@@ -1081,6 +1087,17 @@ def test_an_older_record_holds_no_certificate_back_that_answers_already(tmp_path
     assert moved(update(path, [], zones, now=10, signed=known), zones)
 
 
+def test_records_that_nobody_explains_let_no_certificate_take_a_name(tmp_path: Path) -> None:
+    """The host was rebuilt, and those of its keys of before stay; nothing is on record of the time before the first run either."""
+    path, zones = tmp_path / "record.json", answering(("w",))
+    one_for_both(path)
+    update(path, [told(ONE, g=(C, D))], ONE, now=9)
+    assert list(moved(update(path, [], zones, now=10), zones)) == [("vps", "w")]
+    path.unlink()
+    update(path, [told(ONE, g=(C, D))], ONE, now=20, signed={"pyon.example": {W: (frozenset(map(spki_record, (A, C, D))), 100, 3)}})
+    assert list(moved(update(path, [], zones, now=30), zones)) == [("vps", "w")], "the record was lost, and A is another host's, which is off"
+
+
 def test_where_an_older_version_did_not_say_what_a_certificate_answers_for_it_stays_unknown(tmp_path: Path) -> None:
     path, pair = tmp_path / "record.json", answering(("g", "t"))
     one_for_both(path)
@@ -1093,6 +1110,8 @@ def test_where_an_older_version_did_not_say_what_a_certificate_answers_for_it_st
     done = update(path, [without], pair, now=10)
     assert not moved(done, pair)
     assert {name: one.get("owners") for name, one in done.after["reports"]["vps"]["certificates"].items()} == {"g": None, "t": []}
+    alone = answering(("t",))
+    assert list(moved(update(path, [], alone, now=15, write=False), alone)) == [("vps", "t")], "it was never live"
     assert update(path, [told(pair, g=(A, B), t=("", E, F))], pair, now=20).after["reports"]["vps"]["certificates"]["g"]["owners"] == [OWNER, W]
 
 

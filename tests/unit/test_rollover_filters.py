@@ -24,7 +24,7 @@ def zone(certificate: str = "g", owner: str = "_25._tcp.g.") -> dict[str, Any]:
 
 def step(kind: str = "deploy", spki: str = A, host: str = "vps", certificate: str = "g", **more: Any) -> dict[str, Any]:
     return {"host": host, "certificate": certificate, "step": kind, "spki": spki, "fingerprint": B, "reason": "so", "held_by": [],
-            "not_before": None, "deadline": None, "ordered": [], **more}
+            "not_before": None, "deadline": None, **more}
 
 
 def primary(*steps: dict[str, Any], zones: tuple[dict[str, Any], ...] = (zone(),), reached: bool = True) -> dict[str, Any]:
