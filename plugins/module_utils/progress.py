@@ -210,12 +210,14 @@ def _untold(steps: Iterable[Json], host: str) -> list[str]:
     for certificate, mine in sorted(found.items()):
         burnt = {key for step in mine for key in step["ordered"]["burnt"]}
         asked = {step["ordered"]["asked"] for step in mine} - {""}
-        of_burnt = [step for step in mine if not burnt <= {*step["ordered"]["compromised"]}]
-        of_asked = [step for step in mine if not step["ordered"]["asked"] and step["ordered"]["live"] in asked]
-        for untold, what, cure in ((of_burnt, "others may have a key of it", "dane_compromised=<SHA-256 of the key>"),
-                                   (of_asked, "another one is asked for", f"dane_roll={certificate}")):
+        for order, untold, what, cure in (
+                ("burnt", [step for step in mine if not burnt <= {*step["ordered"]["compromised"]}], "others may have a key of it",
+                 "dane_compromised=<SHA-256 of the key>"),
+                ("asked", [step for step in mine if not step["ordered"]["asked"] and step["ordered"]["live"] in asked], "another one is asked for",
+                 f"dane_roll={certificate}")):
             if untold:
-                names = [", ".join(str(step["primary"]) for step in some) for some in ([step for step in mine if step not in untold], untold)]
+                told = [step for step in mine if step["ordered"][order]]
+                names = [", ".join(str(step["primary"]) for step in some) for some in (told, untold)]
                 lines.append(f"{certificate} of {host} does not go over to another key: {names[0]} knows that {what}, and {names[1]}, in whose zones it has"
                              f" names too, was not told; give -e {cure} again while all primaries can be reached")
     return lines

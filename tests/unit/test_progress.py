@@ -162,6 +162,14 @@ def test_a_primary_that_was_not_told_is_a_failure(steps: list[dict[str, Any]], s
     assert rollover_failures(steps, [], "mx2", NOW) == []
 
 
+def test_who_was_told_is_named_and_nobody_else() -> None:
+    """A third primary has seen the other key go live, and of two each was told of another key."""
+    third = step("rest", primary="ns3", ordered=ordered(live=B))
+    assert ": ns1 knows that another one is asked for, and ns2, in" in rollover_failures([step("order", **ASKED), RESTS, third], [report()], "vps", NOW)[0]
+    both = rollover_failures([step("deploy", **BURNT), step("wait", primary="ns2", ordered=ordered(burnt=[B]))], [report()], "vps", NOW)
+    assert len(both) == 1 and ": ns1, ns2 knows that others may have a key of it, and ns1, ns2, in" in both[0]
+
+
 def test_records_that_are_withdrawn_are_a_failure() -> None:
     wrong = step("withdraw", held_by=["vps: v6 presents the key \x1bcc"])
     assert rollover_failures([wrong], [report()], "vps", NOW) == [
