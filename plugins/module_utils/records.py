@@ -227,7 +227,7 @@ def published_keys(record: Json, zones: Sequence[Json]) -> dict[tuple[str, str],
         texts = published(record, zone["name"])
         for owner in zone["tlsa_owners"]:
             for entry in owner["backends"]:
-                known: Json = record["reports"].get(entry["host"], {"certificates": {}})["certificates"].get(entry["certificate"], {"keys": []})
+                known: Json = _certificates(record["reports"], entry["host"]).get(entry["certificate"], {"keys": []})
                 keys = {chain.spki for chain in _every_chain(known) if chain.spki not in record["compromised"]
                         and not {one.presentation() for one in chain.records()}.isdisjoint(texts.get(owner["owner"], ([], 0))[0])}
                 if keys:
@@ -243,7 +243,11 @@ def moved(record: Json, zones: Sequence[Json], policy: Policy, now: int) -> dict
     @cache
     def standing(host: str) -> dict[TLSA, set[str]]:
         """The certificates of `host`, as it last said, by the records that may stand for them."""
-        return _standing(record["reports"].get(host, {"certificates": {}})["certificates"])
+        found: dict[TLSA, set[str]] = {}
+        for certificate, one in _certificates(record["reports"], host).items():
+            for association in (association for chain in _every_chain(one) for association in chain.records()):
+                found.setdefault(association, set()).add(certificate)
+        return found
 
     found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for zone in zones:
@@ -264,16 +268,6 @@ def moved(record: Json, zones: Sequence[Json], policy: Policy, now: int) -> dict
     return reasons
 
 
-def _standing(certificates: Json) -> dict[TLSA, set[str]]:
-    """The names of the remembered `certificates`, by the records that may stand for them."""
-    found: dict[TLSA, set[str]] = {}
-    for certificate, one in certificates.items():
-        for chain in _every_chain(one):
-            for association in chain.records():
-                found.setdefault(association, set()).add(certificate)
-    return found
-
-
 def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], standing: Callable[[str], Mapping[TLSA, set[str]]], policy: Policy,
            now: int) -> Iterator[tuple[str, list[str]]]:
     """Those of the certificates `new` of `host` at `owner` that must not be presented yet, each with the others of which caches may hold records."""
@@ -281,7 +275,7 @@ def _taken(record: Json, zone: Json, owner: str, host: str, new: Iterable[str], 
     name = kept.get("names", {}).get(_name(owner))
     if owner not in kept["owners"] or name and host not in name["hosts"] and not name["left"]:
         return  # of the other nothing was published; or no client can reach the host by this name, and reach.py sees to that
-    reported: Json = record["reports"].get(host, {"certificates": {}})["certificates"]
+    reported: Json = _certificates(record["reports"], host)
     # those that answer for it already, or may, as an older version did not write it down
     there = {one for one in new if one in reported and owner in reported[one].get("owners", [owner])}
     if there == {*new}:
@@ -348,7 +342,7 @@ def ordered(record: Json, host: str, certificate: str) -> Json:
 
     live: its live key, as far as is known.  compromised: all keys that others may have.
     """
-    known: Json = record["reports"].get(host, {"certificates": {}})["certificates"].get(certificate, {"keys": []})
+    known: Json = _certificates(record["reports"], host).get(certificate, {"keys": []})
     return {"live": _live(record["reports"], host, certificate), "asked": record["asked"].get(host, {}).get(certificate, ""),
             "burnt": [key["spki"] for key in known["keys"] if key["spki"] in record["compromised"]], "compromised": [*record["compromised"]]}
 
@@ -404,6 +398,12 @@ def _keys_of(known: Json, issued: Mapping[str, str], compromised: Iterable[str],
                  for key in known["keys"])
 
 
+def _certificates(reports: Json, host: str) -> Json:
+    """The remembered certificates of `host`, by name."""
+    found: Json = reports.get(host, {"certificates": {}})["certificates"]
+    return found
+
+
 def _chains_of(known: Json) -> tuple[Chain, ...]:
     """The remembered certificates."""
     return tuple(Chain(str(spki), str(fingerprint)) for fingerprint, spki in known.get("certificates", {}).items())
@@ -457,7 +457,7 @@ def merge(record: Json, zones: Sequence[Json], reports: Sequence[Json], observat
     remembered = {**record["reports"]}
     for host, report in said.items():
         with _report_of(host):
-            remembered[host] = _remembered(report, record["reports"].get(host, {"certificates": {}})["certificates"], held)
+            remembered[host] = _remembered(report, _certificates(record["reports"], host), held)
     compromised = sorted({*record["compromised"], *(_hex(digest, "the operator") for digest in order.compromised)})
     _remember_lost(record, remembered, said, compromised)
     asked = {host: {name: key or _live(remembered, host, name) for name, key in names.items() if not key or _live(remembered, host, name) in ("", key)}
@@ -580,7 +580,7 @@ def _remember_lost(record: Json, remembered: Json, said: Iterable[str], compromi
     """Keep of the hosts that have reported the compromised keys that they have no more, as long as these have records: they are to leave them."""
     texts = {text for zone in record["zones"] for entry, _ttl in published(record, zone).values() for text in entry}
     for host in said:
-        for name, before in record["reports"].get(host, {"certificates": {}})["certificates"].items():
+        for name, before in _certificates(record["reports"], host).items():
             now: Json | None = remembered[host]["certificates"].get(name)
             there = {key["spki"] for key in now["keys"]} if now else set()
             lost = [key for key in before["keys"] if key["spki"] in compromised and key["spki"] not in there
@@ -592,7 +592,7 @@ def _remember_lost(record: Json, remembered: Json, said: Iterable[str], compromi
 
 def _live(remembered: Json, host: str, name: str) -> str:
     """The SPKI digest of what is live, as the host last said; "" where it is not known."""
-    known: Json = remembered.get(host, {"certificates": {}})["certificates"].get(name, {})
+    known: Json = _certificates(remembered, host).get(name, {})
     return str(known.get("live", ""))
 
 
@@ -664,7 +664,7 @@ def _backends(wanted: Json, remembered: Json, said: Mapping[str, Json], compromi
 
 def _backend(host: str, name: str, where: Sequence[tuple[str, str, int]], remembered: Json, report: Json | None, compromised: Sequence[str],
              now: int) -> Backend:
-    known = remembered.get(host, {"certificates": {}})["certificates"].get(name, {"keys": [], "live": "", "since": 0})
+    known = _certificates(remembered, host).get(name, {"keys": [], "live": "", "since": 0})
     owners = tuple(sorted({owner for owner, _service, _port in where}))
     chains = _chains_of(known)
     if report is None:
