@@ -15,7 +15,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.rollover import Back
 from ansible_collections.selfhost.dane.plugins.module_utils.tlsa import TLSA, spki_record
 from fleet import EXPIRE, RULES, RUN, VALIDITY, Fleet, Host, issuer_record
 
-# All that plan() has said to anybody: the kinds of steps, and the sentences.
+# All that plan() has said to anybody.
 transitions: set[tuple[str, str]] = set()      # each step that plan() took, and why
 said: set[str] = set()
 

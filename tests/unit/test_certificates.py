@@ -26,6 +26,7 @@ from ansible_collections.selfhost.dane.plugins.module_utils.errors import DaneEr
 from cryptography import x509 as cx509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from dying import dies
 
 NAME = "g.pyon.example"
 DAY = 86400
@@ -1736,27 +1737,8 @@ def test_what_a_restart_did_not_help_keeps_nothing_unproven(split: Split) -> Non
 
 def crash_points(world: World, monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
     """Die in place of the `at`-th durable effect; the list fills with the effects."""
-    seen: list[str] = []
-
-    def wrap(owner: Any, name: str) -> None:
-        original = getattr(owner, name)
-
-        def dying(*arguments: Any, **options: Any) -> Any:
-            if owner is os and not str(arguments[0]).startswith(str(world.root)):
-                return original(*arguments, **options)
-            seen.append(name)
-            if len(seen) > at:
-                raise KeyboardInterrupt  # the dead do not clear up either
-            return original(*arguments, **options)
-
-        monkeypatch.setattr(owner, name, dying)
-
-    for name in ("write_file", "make_directory", "switch_link", "sync_directory"):
-        wrap(files, name)
-    wrap(os, "rename")
-    wrap(os, "unlink")
-    wrap(process, "run")
-    return seen
+    return dies(monkeypatch, world.root, at, [*((files, name) for name in ("write_file", "make_directory", "switch_link", "sync_directory")),
+                                              (os, "rename"), (os, "unlink"), (process, "run")])
 
 
 @pytest.mark.parametrize("scene", ["first", "renewal", "undo"])

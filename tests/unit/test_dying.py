@@ -15,31 +15,9 @@ from typing import Any
 import pytest
 from ansible_collections.selfhost.dane.plugins.module_utils import file_tree, program, text_files, tsig
 from ansible_collections.selfhost.dane.plugins.module_utils.file_tree import File, manifest
+from dying import dies
 
-EFFECTS = ("rename", "unlink", "mkdir", "rmdir", "symlink")
-
-
-def effects(monkeypatch: pytest.MonkeyPatch, root: Path, at: int) -> list[str]:
-    """Die in place of the `at`-th effect below `root`, and do none after it; the list fills with the effects."""
-    seen: list[str] = []
-
-    def wrap(name: str) -> None:
-        original = getattr(os, name)
-
-        def dying(*arguments: Any, **options: Any) -> Any:
-            paths = [str(one) for one in arguments]
-            if "dir_fd" not in options and not any(path.startswith(f"{root}/") for path in paths):
-                return original(*arguments, **options)
-            seen.append(name)
-            if len(seen) > at:
-                raise KeyboardInterrupt  # the dead do not clear up either
-            return original(*arguments, **options)
-
-        monkeypatch.setattr(os, name, dying)
-
-    for name in EFFECTS:
-        wrap(name)
-    return seen
+EFFECTS = [(os, name) for name in ("rename", "unlink", "mkdir", "rmdir", "symlink")]
 
 
 def copied(root: Path, number: int) -> dict[str, Any]:
@@ -88,7 +66,7 @@ def test_what_dies_anywhere_is_completed_by_the_next_run(tmp_path: Path, monkeyp
         if before:
             run(root, 1)
         with monkeypatch.context() as patch:
-            seen = effects(patch, root, at)
+            seen = dies(patch, root, at, EFFECTS)
             try:
                 run(root, 2)
             except KeyboardInterrupt:
