@@ -41,13 +41,15 @@ def smtp(address):
 
 def openssl(name, address, port, *options, resolver_port=53):
     # three questions, as clients do: a resolver that meets a dead name server asks it again and again for more than 5 seconds
-    answer = output("dig", "+short", "-p", str(resolver_port), "@127.0.0.1", "TLSA", f"_{port}._tcp.{name}", seconds=16)[1]
-    records = [line.split() for line in answer.splitlines()]
+    answer = output("dig", "+noall", "+comments", "+answer", "-p", str(resolver_port), "@127.0.0.1", "TLSA", f"_{port}._tcp.{name}", seconds=16)[1]
+    records = [line.split()[4:] for line in answer.splitlines() if line.split()[3:4] == ["TLSA"]]
+    if not records:
+        return False, answer
     data = [word for one in records for word in ("-dane_tlsa_rrdata", " ".join([*one[:3], "".join(one[3:])]))]
     place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     status, said = output("openssl", "s_client", "-connect", place, "-servername", name, "-dane_tlsa_domain", name, *data, "-verify_return_error", "-brief",
                           *options)
-    return bool(records) and status == 0 and "Verification: OK" in said, said
+    return status == 0 and "Verification: OK" in said, said
 
 
 def https(name, address):

@@ -22,7 +22,7 @@ from functools import partial
 from typing import IO
 
 import pytest
-from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, VPS, ZONE, good, on, verify, wait_for
+from lab_client import ACME, ADDRESSES, BIN, HOME, INVENTORY, MX, PEER, ROOT, SIGNED, VPS, ZONE, good, on, verify, wait_for
 from rolls import FAST, HOLD, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
 SEED = 14
@@ -40,12 +40,23 @@ def replaced(program: str, script: str) -> tuple[str, str]:
             f"mv {program}.kept {program}")
 
 
+def signed_in_the_past() -> None:
+    """Give the secondary, beside what it serves, the zone as the primary serves it, but with signatures that have expired."""
+    zone = on(VPS, f"set -e; grep -vwE 'RRSIG|NSEC' {SIGNED} >/root/zone; ldns-signzone -o {ZONE}. -i 20191201000000 "
+                   f"-e 20200101000000 -f /root/expired.zone /root/zone {STATE}/zones/{ZONE}/key/zone; cat /root/expired.zone")
+    on(HOME, f"cat >/root/expired.zone; grep -qw $(dig +short SOA {ZONE} @{ADDRESSES[HOME][0]} | cut -d' ' -f3) /root/expired.zone", stdin=zone)
+
+
+# What looks and mail say where a resolver answers SERVFAIL; Exim does not try such a host for a while.
+UNANSWERED = r"SERVFAIL|TLSA lookup error|Host not found, try again|lookup DEFER|lookup did not complete|retry time not reached"
+
+
 @dataclass(frozen=True)
 class Fault:
     """`broken` and `mended` are commands for `host`; `says` is what a run says while it is broken (a pattern, "" where nothing).
 
-    after: how many runs are made before it breaks; where a secondary does and there is none the next key is not published yet.  first: a
-    command for `host` before them.
+    after: how many runs are made before it breaks; where a secondary does and there is none the next key is not published yet.  first: what is done
+    before them.  excused: a pattern for what looks and mail that wait may say of it; what any other says is a failure.
     Where `holds`, no key may go live as long as it is broken.  fall_back: seconds; a secondary that is stopped has on its disk what it had 30
     seconds before (nsd_zonefiles_write), or something older.  A secondary stays broken for twice the time in which the key would be live if nobody
     waited for it, and says at the end that the key waits for it alone.
@@ -57,7 +68,8 @@ class Fault:
     mended: str
     says: str
     after: int = 0
-    first: str = "true"
+    first: Callable[[], object] = lambda: None
+    excused: str = "(?!)"
     holds: bool = True
     fall_back: int = 5
 
@@ -80,11 +92,11 @@ FAULTS = [
     # what its disk held before the next key was published is what it serves after a restart
     Fault("the secondary falls back", HOME, f"{blackhole(HOME, VPS)[0]}; systemctl stop nsd; cp /root/old.zone {SECONDARY}; systemctl start nsd",
           blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          WAITS, after=3, first=f"set -e; {WRITTEN}; cp {SECONDARY} /root/old.zone", fall_back=40),
-    Fault("the secondary has expired signatures", HOME, f"set -e; {WRITTEN}; " + blackhole(HOME, VPS)[0] + "; systemctl stop nsd; "
-          f"sed -E -i 's/(RRSIG\\s+TLSA\\s+13\\s+[0-9]+\\s+[0-9]+\\s+)[0-9]{{14}}/\\120200101000000/' {SECONDARY}; systemctl start nsd",
-          blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          WAITS),
+          WAITS, after=3, first=partial(on, HOME, f"set -e; {WRITTEN}; cp {SECONDARY} /root/old.zone"), fall_back=40),
+    # unbound asks again up to five times, but not rather a server that was good: it avoids all that were asked for any part of the name
+    Fault("the secondary has expired signatures", HOME, "set -e; " + blackhole(HOME, VPS)[0] + f"; systemctl stop nsd; cp /root/expired.zone {SECONDARY}; "
+          "systemctl start nsd", blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
+          WAITS, first=signed_in_the_past, excused=UNANSWERED),
     Fault("the CA is down", VPS, *blackhole(VPS, ACME), says="failed: ", after=3),
     Fault("the signer fails", VPS, *replaced("/usr/bin/ldns-signzone", "exit 1"), says="ldns-signzone"),
     Fault("NSD says that it reloads, and does not", VPS, *replaced("/usr/sbin/nsd-control", "exit 0"), says="serves"),
@@ -92,7 +104,7 @@ FAULTS = [
           "reload apache2 failed", after=4),
     Fault("apache does as if it reloaded, and does not", VPS, "mkdir -p /run/systemd/system/apache2.service.d; "
           "printf '[Service]\\nExecReload=\\nExecReload=/bin/true\\n' >/run/systemd/system/apache2.service.d/deaf.conf; systemctl daemon-reload",
-          "rm -r /run/systemd/system/apache2.service.d; systemctl daemon-reload", "", after=4, holds=False),
+          "rm -r /run/systemd/system/apache2.service.d; systemctl daemon-reload", "", after=4, excused="efused", holds=False),
     Fault("the disk is full", VPS, f"set -e; mkdir -p /run/full; mount -t tmpfs -o size=4m,mode=755 full /run/full; cp -a {STATE}/. /run/full/; "
           f"dd if=/dev/zero of=/run/full/filler bs=1k 2>/dev/null || :; mount --bind /run/full {STATE}",
           f"set -e; rm -f {STATE}/filler; umount {STATE}; cp -a /run/full/. {STATE}/; umount /run/full", "No space left"),
@@ -106,7 +118,7 @@ def test_a_key_rolls_although(fast: None, fault: Fault) -> None:
     with peers() as seen:
         if fault.host == HOME and on(VPS, LIVE) not in on(VPS, YOUNGEST):  # a next key that the secondary has already may go live
             until_another_key_is_live(40, *fault.policy())
-        on(fault.host, fault.first)
+        fault.first()
         for _run in range(fault.after):
             good(renew(*fault.policy()))
         before = on(VPS, LIVE)
@@ -126,8 +138,8 @@ def test_a_key_rolls_although(fast: None, fault: Fault) -> None:
     print(f"{fault.name}: {seen.summary()}")
     assert re.search(fault.says, last if fault.lasts() else said), said[-3000:]
     assert (during == before) == fault.holds
-    refused = [look for look in seen.wrong() if "efused" not in look["said"]] if not fault.holds else seen.wrong()
-    assert not refused and not (fault.holds and (seen.deferred(PEER) or seen.deferred(ACME)))
+    came = [*(look["said"] for look in seen.wrong()), *seen.deferred(PEER), *seen.deferred(ACME)]
+    assert not [said for said in came if not re.search(fault.excused, said)]
     good(verify(*FAST))
 
 
