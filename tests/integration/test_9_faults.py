@@ -22,7 +22,7 @@ from functools import partial
 from typing import IO
 
 import pytest
-from lab_client import ACME, ADDRESSES, BIN, HOME, INVENTORY, MX, PEER, ROOT, SIGNED, VPS, ZONE, good, on, verify, wait_for
+from lab_client import ACME, BIN, HOME, INVENTORY, MX, PEER, ROOT, SIGNED, VPS, ZONE, good, on, verify, wait_for
 from rolls import FAST, HOLD, HOUR, LIVE, POLICY, STATE, blackhole, peers, renew, until_another_key_is_live
 
 SEED = 14
@@ -44,7 +44,9 @@ def signed_in_the_past() -> None:
     """Give the secondary, beside what it serves, the zone as the primary serves it, but with signatures that have expired."""
     zone = on(VPS, f"set -e; grep -vwE 'RRSIG|NSEC' {SIGNED} >/root/zone; ldns-signzone -o {ZONE}. -i 20191201000000 "
                    f"-e 20200101000000 -f /root/expired.zone /root/zone {STATE}/zones/{ZONE}/key/zone; cat /root/expired.zone")
-    on(HOME, f"cat >/root/expired.zone; grep -qw $(dig +short SOA {ZONE} @{ADDRESSES[HOME][0]} | cut -d' ' -f3) /root/expired.zone", stdin=zone)
+    serial = re.findall(r"\sSOA\s+\S+\s+\S+\s+(\d+)", zone)[0]
+    wait_for(lambda: f'served-serial: "{serial} ' in on(HOME, f"nsd-control zonestatus {ZONE}"), "the secondary serves what the primary has signed")
+    on(HOME, "cat >/root/expired.zone", stdin=zone)
 
 
 # What looks and mail say where a resolver answers SERVFAIL; Exim does not try such a host for a while.
