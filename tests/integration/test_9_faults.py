@@ -40,6 +40,12 @@ def replaced(program: str, script: str) -> tuple[str, str]:
             f"mv {program}.kept {program}")
 
 
+def restarted_with(file: str) -> tuple[str, str]:
+    """The commands by which the secondary cannot reach the primary and serves `file` after a restart, and by which it has all anew."""
+    return (f"set -e; {blackhole(HOME, VPS)[0]}; systemctl stop nsd; cp {file} {SECONDARY}; systemctl start nsd",
+            f"{blackhole(HOME, VPS)[1]}; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}")
+
+
 def signed_in_the_past() -> None:
     """Give the secondary, beside what it serves, the zone as the primary serves it, but with signatures that have expired."""
     zone = on(VPS, f"set -e; grep -vwE 'RRSIG|NSEC' {SIGNED} >/root/zone; ldns-signzone -o {ZONE}. -i 20191201000000 "
@@ -92,13 +98,10 @@ FAULTS = [
     # after failures NSD pauses for longer and longer, up to minutes with the SOA of these tests
     Fault("the secondary is stale", HOME, blackhole(HOME, VPS)[0], f"{blackhole(HOME, VPS)[1]}; nsd-control transfer {ZONE}", WAITS),
     # what its disk held before the next key was published is what it serves after a restart
-    Fault("the secondary falls back", HOME, f"{blackhole(HOME, VPS)[0]}; systemctl stop nsd; cp /root/old.zone {SECONDARY}; systemctl start nsd",
-          blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          WAITS, after=3, first=partial(on, HOME, f"set -e; {WRITTEN}; cp {SECONDARY} /root/old.zone"), fall_back=40),
+    Fault("the secondary falls back", HOME, *restarted_with("/root/old.zone"), WAITS, after=3,
+          first=partial(on, HOME, f"set -e; {WRITTEN}; cp {SECONDARY} /root/old.zone"), fall_back=40),
     # unbound asks again up to five times, but not rather a server that was good: it avoids all that were asked for any part of the name
-    Fault("the secondary has expired signatures", HOME, "set -e; " + blackhole(HOME, VPS)[0] + f"; systemctl stop nsd; cp /root/expired.zone {SECONDARY}; "
-          "systemctl start nsd", blackhole(HOME, VPS)[1] + f"; systemctl stop nsd; rm -f {SECONDARY}; systemctl start nsd; nsd-control force_transfer {ZONE}",
-          WAITS, first=signed_in_the_past, excused=UNANSWERED),
+    Fault("the secondary has expired signatures", HOME, *restarted_with("/root/expired.zone"), WAITS, first=signed_in_the_past, excused=UNANSWERED),
     Fault("the CA is down", VPS, *blackhole(VPS, ACME), says="failed: ", after=3),
     Fault("the signer fails", VPS, *replaced("/usr/bin/ldns-signzone", "exit 1"), says="ldns-signzone"),
     Fault("NSD says that it reloads, and does not", VPS, *replaced("/usr/sbin/nsd-control", "exit 0"), says="serves"),
